@@ -1,0 +1,53 @@
+import type { Meter } from '@opentelemetry/api';
+import type { Clock } from './clock.ts';
+import type { Scheduler } from './scheduler.ts';
+
+/**
+ * The life of everything that a configuration names. The agent calls `start` at most once, `shutdown` at most twice,
+ * and `shutdown` also when `start` was never called or has failed.
+ */
+export interface Component {
+  /**
+   * Begins the work and returns fast: long work hangs off one `AbortSignal` that the component owns.
+   * An unreachable peer is never a start error. A rejection stops the agent.
+   */
+  start(host: Host): Promise<void>;
+  /**
+   * Stops intake, flushes onward, releases everything. Safe twice, and safe without `start`.
+   * @param signal aborts when the agent waits no longer; whatever is left then is abandoned
+   */
+  shutdown(signal: AbortSignal): Promise<void>;
+}
+
+/** `recoverable` heals by itself; `permanent` needs a configuration change; `fatal` ends the process. */
+export type ComponentStatus =
+  | { readonly status: 'starting' | 'ok' | 'stopping' | 'stopped' }
+  | { readonly status: 'recoverable' | 'permanent' | 'fatal'; readonly error: Error };
+
+export type LogFields = Readonly<Record<string, unknown>>;
+
+/** The agent's own log. A line of a component carries the component's id without being told. */
+export interface Logger {
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+}
+
+/** What a component may ask for. One host per component; nothing else of the agent is reachable. */
+export interface Host {
+  readonly clock: Clock;
+  /** Uniform in [0, 1), injected so that jitter is repeatable in tests. */
+  readonly random: () => number;
+  readonly logger: Logger;
+  readonly meter: Meter;
+  /**
+   * The extension with this id. Extensions start before everything else, so a component may use it from its own
+   * `start` on. References are checked with the configuration: the id is there.
+   */
+  extension(id: string): Component;
+  /** The scheduler with this id; it owns every due time. */
+  scheduler(id: string): Scheduler;
+  /** Reports a change of the component's own status; equal reports in a row are one. */
+  report(status: ComponentStatus): void;
+}

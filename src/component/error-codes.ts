@@ -1,0 +1,112 @@
+/**
+ * The closed list of error codes. Users match on the code, never on the text; `docs/errors.md` is generated from
+ * this table and a test holds the two equal.
+ */
+export interface ErrorCodeDoc {
+  /** What happened. */
+  readonly cause: string;
+  /** What it means for the data. */
+  readonly effect: string;
+  /** What the operator can do. */
+  readonly remedy: string;
+}
+
+export const ERROR_CODES = {
+  config_syntax: {
+    cause: 'The configuration file is not YAML, or uses something that is refused (a custom tag, a duplicate key).',
+    effect: 'The agent does not start.',
+    remedy: 'Correct the file at the printed line and column.',
+  },
+  config_source: {
+    cause: 'A configuration file, a `${file:}` reference or a `${env:}` reference could not be read.',
+    effect: 'The agent does not start.',
+    remedy: 'Check path and permissions, or set the variable.',
+  },
+  config_unknown_key: {
+    cause: 'A key that no setting has.',
+    effect: 'The agent does not start.',
+    remedy: 'Use the suggested name, or remove the key.',
+  },
+  config_value: {
+    cause: 'A setting is missing, has the wrong type or lies outside its range.',
+    effect: 'The agent does not start.',
+    remedy: 'The message names the rule.',
+  },
+  config_reference: {
+    cause: 'A pipeline or a component names something that is not configured.',
+    effect: 'The agent does not start.',
+    remedy: 'Configure the component, or correct the name.',
+  },
+  queue_full: {
+    cause: 'The bounded queue of an exporter had no room until the caller gave up.',
+    effect: 'Nothing is lost: the receiver keeps its position and offers the same data again.',
+    remedy: 'Look at the exporter: its backend is slow or down. Raise `sending_queue::queue_size` for bursts.',
+  },
+  export_rejected: {
+    cause: 'The backend said that this data is at fault (400, 413 or 422) and will never be accepted.',
+    effect: 'The records of that request are not delivered; they are counted as dropped.',
+    remedy: 'Read the message of the backend in the log line; it names the limit or the field.',
+  },
+  shutting_down: {
+    cause: 'The agent stopped while data was waiting to be delivered.',
+    effect: 'Nothing is lost that the source still holds: the position did not move.',
+    remedy: 'None.',
+  },
+  target_exists: {
+    cause: 'Two components registered the same scheduler target.',
+    effect: 'The second one does not start.',
+    remedy: 'Give the endpoints different names.',
+  },
+  target_invalid: {
+    cause: 'A scheduler target has a type, name or interval outside the allowed range.',
+    effect: 'The component does not start.',
+    remedy: 'The message names the value.',
+  },
+  deadline_exceeded: {
+    cause: 'A run, a request or a body took longer than its deadline.',
+    effect: 'The attempt failed; the position did not move and the next run reads the same again.',
+    remedy: 'If the controller is merely slow, raise `request_timeout` or `body_idle_timeout`.',
+  },
+  auth_rejected: {
+    cause: 'The BMC answered 401 or 403.',
+    effect: 'Its logs are not read; other endpoints go on.',
+    remedy: 'Check `auth` of the endpoint and the rights of the account (Login and read access to LogServices).',
+  },
+  service_root_not_found: {
+    cause: 'The BMC answered 404 or 410 to `GET /redfish/v1/`.',
+    effect: 'Its logs are not read; other endpoints go on.',
+    remedy: 'Check the address: this port serves no Redfish.',
+  },
+  bmc_unreachable: {
+    cause: 'The connection to the BMC was refused, reset, or its name did not resolve.',
+    effect: 'The attempt failed; what the BMC holds is read when it is back.',
+    remedy: 'Check address, network and firewall.',
+  },
+  bmc_tls: {
+    cause: 'The TLS handshake with the BMC failed.',
+    effect: 'Nothing was sent to it.',
+    remedy: 'Set `tls::ca_file`, or `tls::insecure_skip_verify: true` for a self-signed certificate.',
+  },
+  bmc_http_status: {
+    cause: 'The BMC answered a status that is neither success nor one of the special cases.',
+    effect: 'That resource was not read; the position did not move.',
+    remedy: 'The message names status and URI.',
+  },
+  bmc_bad_body: {
+    cause: 'The BMC answered 200 with something that is not a JSON object (HTML, a cut body).',
+    effect: 'That resource was not read; the position did not move.',
+    remedy: 'Usually a controller that restarts, or a login page in front of it.',
+  },
+  bmc_body_too_large: {
+    cause: 'A body or an event of the BMC is larger than the fixed limit.',
+    effect: 'It was not read; memory stays bounded.',
+    remedy: 'Report it to the vendor; the limit is in `docs/components/receiver-bmc_logs.md`.',
+  },
+  bmc_link_refused: {
+    cause: 'A link or redirect of the BMC leaves its own scheme, host, port or `/redfish/`.',
+    effect: 'It was not followed and no request was sent to the other place.',
+    remedy: 'Check whether a proxy in front of the BMC rewrites links.',
+  },
+} as const satisfies Record<string, ErrorCodeDoc>;
+
+export type ErrorCode = keyof typeof ERROR_CODES;

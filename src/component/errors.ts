@@ -1,0 +1,40 @@
+import type { ErrorCode } from './error-codes.ts';
+
+export interface ErrorOptions {
+  /** The underlying error; kept, and printed by debuggers. */
+  readonly cause?: unknown;
+  /** What the operator can do about this very case. */
+  readonly hint?: string;
+}
+
+/** An error with a code of the closed list in `error-codes.ts`. */
+export class OutbandError extends Error {
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+
+  constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
+    super(message, { cause: options.cause });
+    this.name = new.target.name;
+    this.code = code;
+    this.hint = options.hint;
+  }
+}
+
+/** The consumer did not take the data; offer the same batch again, not before `afterMs` has passed if it is given. */
+export class RetryableError extends OutbandError {
+  readonly afterMs: number | undefined;
+
+  constructor(code: ErrorCode, message: string, options: ErrorOptions & { readonly afterMs?: number } = {}) {
+    super(code, message, options);
+    this.afterMs = options.afterMs;
+  }
+}
+
+/** The consumer will never take this data; offering it again is pointless. The caller moves on and counts it. */
+export class PermanentError extends OutbandError {}
+
+/** The text of anything that was thrown, on one line. */
+export function describeError(error: unknown): string {
+  const text = error instanceof Error ? error.message || error.name : String(error);
+  return text.replaceAll(/\s+/g, ' ').trim();
+}

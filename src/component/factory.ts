@@ -1,0 +1,81 @@
+import type { z } from 'zod';
+import type { Component, Host } from './component.ts';
+import type { NextConsumers, LogsConsumer } from './consumer.ts';
+import type { Sender } from './exporter.ts';
+import type { ComponentId } from './id.ts';
+
+export type Signal = 'logs' | 'metrics';
+export type Stability = 'development' | 'alpha' | 'beta' | 'stable';
+
+/** A setting that names another component, so that the configuration check can find a missing one before start. */
+export interface ExtensionReference {
+  /** Path of the setting inside the component's settings. */
+  readonly path: readonly (string | number)[];
+  readonly id: string;
+}
+
+interface FactoryBase<Config> {
+  /** Folder name with underscores; the key in the configuration. */
+  readonly type: string;
+  /** One sentence for the component table. */
+  readonly summary: string;
+  /** Settings: parser, manual and completion in one. */
+  readonly schema: z.ZodType<Config>;
+  /** Extensions that these settings refer to. */
+  references?(config: Config): readonly ExtensionReference[];
+}
+
+interface CreateOptions<Config> {
+  readonly id: ComponentId;
+  readonly config: Config;
+  readonly host: Host;
+}
+
+/** `create` is called once per id, for all signals that its pipelines give it. It opens nothing: `start` does. */
+export interface ReceiverFactory<Config = unknown> extends FactoryBase<Config> {
+  readonly kind: 'receiver';
+  readonly stability: Partial<Record<Signal, Stability>>;
+  create(options: CreateOptions<Config> & { readonly next: NextConsumers }): Component;
+}
+
+/** `create` is called once per pipeline. */
+export interface ProcessorFactory<Config = unknown> extends FactoryBase<Config> {
+  readonly kind: 'processor';
+  readonly stability: Partial<Record<Signal, Stability>>;
+  create(options: CreateOptions<Config> & { readonly next: LogsConsumer }): Component & LogsConsumer;
+}
+
+/** `create` is called once per id. Delivery settings in the schema (see `config/schema/delivery.ts`) act around it. */
+export interface ExporterFactory<Config = unknown> extends FactoryBase<Config> {
+  readonly kind: 'exporter';
+  readonly stability: Partial<Record<Signal, Stability>>;
+  create(options: CreateOptions<Config>): Sender;
+}
+
+/** `create` is called once per id that `service::extensions` lists. */
+export interface ExtensionFactory<Config = unknown> extends FactoryBase<Config> {
+  readonly kind: 'extension';
+  readonly stability: Stability;
+  create(options: CreateOptions<Config>): Component;
+}
+
+/** What a list of components holds. `any`: a list mixes settings of every type, and each schema guards its own. */
+export type AnyFactory =
+  // biome-ignore lint/suspicious/noExplicitAny: see above
+  ReceiverFactory<any> | ProcessorFactory<any> | ExporterFactory<any> | ExtensionFactory<any>;
+
+export function defineReceiver<Config>(factory: Omit<ReceiverFactory<Config>, 'kind'>): ReceiverFactory<Config> {
+  return { kind: 'receiver', ...factory };
+}
+
+export function defineProcessor<Config>(factory: Omit<ProcessorFactory<Config>, 'kind'>): ProcessorFactory<Config> {
+  return { kind: 'processor', ...factory };
+}
+
+export function defineExporter<Config>(factory: Omit<ExporterFactory<Config>, 'kind'>): ExporterFactory<Config> {
+  return { kind: 'exporter', ...factory };
+}
+
+export function defineExtension<Config>(factory: Omit<ExtensionFactory<Config>, 'kind'>): ExtensionFactory<Config> {
+  return { kind: 'extension', ...factory };
+}

@@ -1,0 +1,103 @@
+import { SeverityNumber } from '@opentelemetry/api';
+import { LoggerProvider, type LogRecordProcessor } from '@opentelemetry/sdk-logs';
+import type { Clock } from '../component/clock.ts';
+import type { LogFields, Logger } from '../component/component.ts';
+import { describeError, OutbandError } from '../component/errors.ts';
+import { toHrTime } from '../telemetry/time.ts';
+import { escapeForTerminal } from '../telemetry/escape.ts';
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+export interface OwnLogsOptions {
+  /** Least level that is written. */
+  readonly level: LogLevel;
+  /** `console`: time TAB level TAB message TAB JSON fields. `json`: one object with `ts`, `level`, `msg`. */
+  readonly encoding: 'console' | 'json';
+  readonly clock: Clock;
+  /** Receives one line with its newline. */
+  readonly write: (line: string) => void;
+}
+
+export interface OwnLogs {
+  /** @param fields stand on every line, such as the component's id */
+  logger(fields?: LogFields): Logger;
+}
+
+const SEVERITY = {
+  debug: SeverityNumber.DEBUG,
+  info: SeverityNumber.INFO,
+  warn: SeverityNumber.WARN,
+  error: SeverityNumber.ERROR,
+} as const satisfies Record<LogLevel, SeverityNumber>;
+
+/** A longer field is cut, with its length: remote text must not flood the log. */
+const MAX_FIELD_CHARS = 4_096;
+
+/**
+ * The agent's own log, through the OpenTelemetry logs SDK, never through its own pipelines: a pipeline that is stuck
+ * can still be read about.
+ */
+export function createOwnLogs({ level, encoding, clock, write }: OwnLogsOptions): OwnLogs {
+  const format = encoding === 'json' ? formatJson : formatConsole;
+  const toStream: LogRecordProcessor = {
+    onEmit(record) {
+      const [seconds, nanos] = record.hrTime;
+      const ts = new Date(seconds * 1_000 + Math.floor(nanos / 1e6)).toISOString();
+      const fields = record.attributes as Record<string, unknown>;
+      write(`${format(ts, record.severityText ?? '', String(record.body), fields)}\n`);
+    },
+    forceFlush: async () => {},
+    shutdown: async () => {},
+  };
+  const sdkLogger = new LoggerProvider({ processors: [toStream] }).getLogger('outband');
+
+  return {
+    logger(base = {}) {
+      const emit = (severity: LogLevel, message: string, fields: LogFields = {}) => {
+        if (SEVERITY[severity] < SEVERITY[level]) return;
+        sdkLogger.emit({
+          timestamp: toHrTime(clock.now()),
+          severityNumber: SEVERITY[severity],
+          severityText: severity,
+          body: message,
+          attributes: printable({ ...base, ...fields }),
+        });
+      };
+      return {
+        debug: (message, fields) => emit('debug', message, fields),
+        info: (message, fields) => emit('info', message, fields),
+        warn: (message, fields) => emit('warn', message, fields),
+        error: (message, fields) => emit('error', message, fields),
+      };
+    },
+  };
+}
+
+function printable(fields: LogFields): Record<string, string | number | boolean> {
+  const out: Record<string, string | number | boolean> = {};
+  for (const [key, value] of Object.entries(fields)) {
+    if (value === undefined) continue;
+    if (value instanceof Error) {
+      out[key] = cut(describeError(value));
+      if (value instanceof OutbandError) {
+        out['error.code'] = value.code;
+        if (value.hint) out.hint = cut(value.hint);
+      }
+    } else if (typeof value === 'number' || typeof value === 'boolean') out[key] = value;
+    else out[key] = cut(typeof value === 'object' ? JSON.stringify(value) : String(value));
+  }
+  return out;
+}
+
+function cut(text: string): string {
+  return text.length <= MAX_FIELD_CHARS ? text : `${text.slice(0, MAX_FIELD_CHARS)}... (${text.length} characters)`;
+}
+
+function formatConsole(ts: string, level: string, message: string, fields: Record<string, unknown>): string {
+  const head = `${ts}\t${level}\t${escapeForTerminal(message)}`;
+  return Object.keys(fields).length === 0 ? head : `${head}\t${escapeForTerminal(JSON.stringify(fields))}`;
+}
+
+function formatJson(ts: string, level: string, message: string, fields: Record<string, unknown>): string {
+  return escapeForTerminal(JSON.stringify({ ts, level, msg: message, ...fields }));
+}

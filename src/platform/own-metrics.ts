@@ -1,0 +1,49 @@
+import type { Meter } from '@opentelemetry/api';
+import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
+import { resourceFromAttributes } from '@opentelemetry/resources';
+import { type MetricReader, MeterProvider } from '@opentelemetry/sdk-metrics';
+import { OutbandError } from '../component/errors.ts';
+
+export interface MetricsPage {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface OwnMetrics {
+  meter(name: string): Meter;
+  /** Starts the Prometheus page, when there is one. Rejects when the port is taken. */
+  start(): Promise<void>;
+  shutdown(): Promise<void>;
+}
+
+/**
+ * The agent's own metrics, and the page at `http://<host>:<port>/metrics` that shows them.
+ * @param readers other readers of the same numbers
+ */
+export function createOwnMetrics(
+  page: MetricsPage | undefined,
+  version: string,
+  readers: readonly MetricReader[] = [],
+): OwnMetrics {
+  const exporter =
+    page && new PrometheusExporter({ ...page, preventServerStart: true, withoutScopeInfo: true, withoutTargetInfo: true });
+  const provider = new MeterProvider({
+    resource: resourceFromAttributes({ 'service.name': 'outband', 'service.version': version }),
+    readers: exporter ? [exporter, ...readers] : [...readers],
+  });
+  return {
+    meter: (name) => provider.getMeter(name, version),
+    async start() {
+      try {
+        await exporter?.startServer();
+      } catch (cause) {
+        const place = `${page?.host}:${page?.port}`;
+        throw new OutbandError('config_value', `service::telemetry::metrics: cannot listen on ${place}`, {
+          cause,
+          hint: 'another process uses this port; set `service::telemetry::metrics::readers`, or `level: none`',
+        });
+      }
+    },
+    shutdown: () => provider.shutdown(),
+  };
+}
