@@ -1,0 +1,106 @@
+import { z } from 'zod';
+import type { ErrorCode } from '../component/error-codes.ts';
+import { pathKey } from './references.ts';
+import { suggest } from './suggest.ts';
+import type { Path } from './yaml-file.ts';
+
+/** A mistake at a path inside some settings. */
+export interface SettingsProblem {
+  readonly path: Path;
+  /** Whether the key or the value at `path` is at fault. */
+  readonly part: 'key' | 'value';
+  /** What the message is about, when that is not `path` itself. */
+  readonly subject?: Path;
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+/** Values that came by reference, keyed by {@link pathKey} of their path inside the settings. */
+export type References = ReadonlyMap<string, { readonly reference: string; readonly text: string | undefined }>;
+
+/**
+ * Parses settings with a schema and explains every mistake at once. A string field that came as exactly one reference
+ * receives the text as it was written there: a password `0123` stays `0123`.
+ */
+export function checkSettings<T>(
+  schema: z.ZodType<T>,
+  settings: unknown,
+  references: References,
+): { readonly value: T } | { readonly problems: readonly SettingsProblem[] } {
+  let input: unknown = withoutNulls(settings) ?? {};
+  let result = schema.safeParse(input);
+  if (!result.success) {
+    for (const issue of result.error.issues) {
+      const text = references.get(pathKey(issue.path as Path))?.text;
+      const isString = issue.code === 'invalid_type' && issue.expected === 'string';
+      if (isString && text !== undefined) input = replaceAt(input, issue.path as Path, text);
+    }
+    result = schema.safeParse(input);
+  }
+  if (result.success) return { value: result.data };
+  return { problems: result.error.issues.flatMap((issue) => explain(issue, schema, input, references)) };
+}
+
+function explain(issue: z.core.$ZodIssue, schema: z.ZodType, input: unknown, references: References): SettingsProblem[] {
+  const path = issue.path as Path;
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => ({
+      path: [...path, key],
+      subject: path,
+      part: 'key',
+      code: 'config_unknown_key',
+      message: `has invalid keys: ${key} ${suggest(key, keysAt(schema, path))}`,
+    }));
+  }
+  const reference = references.get(pathKey(path));
+  if (reference && reference.text === undefined)
+    return [{ path, part: 'value', code: 'config_source', message: `${reference.reference} is not set` }];
+  const missing = valueAt(input, path) === undefined;
+  const message = `${issue.message}${reference ? ` (from ${reference.reference})` : ''}`;
+  return [{ path, part: missing ? 'key' : 'value', code: 'config_value', message }];
+}
+
+/** `null` means "use the default" anywhere, as in the Collector. */
+function withoutNulls(value: unknown): unknown {
+  if (value === null) return undefined;
+  if (Array.isArray(value)) return value.map((item) => withoutNulls(item));
+  if (typeof value !== 'object') return value;
+  return Object.fromEntries(
+    Object.entries(value as object).flatMap(([key, item]) => (item === null ? [] : [[key, withoutNulls(item)]])),
+  );
+}
+
+function valueAt(root: unknown, path: Path): unknown {
+  return path.reduce<unknown>((node, step) => (node as Record<string, unknown> | undefined)?.[String(step)], root);
+}
+
+function replaceAt(root: unknown, path: Path, value: unknown): unknown {
+  const [step, ...rest] = path;
+  if (step === undefined) return value;
+  if (Array.isArray(root)) return root.map((item, index) => (index === step ? replaceAt(item, rest, value) : item));
+  const object = root as Record<string, unknown>;
+  return { ...object, [step]: replaceAt(object[String(step)], rest, value) };
+}
+
+/** The keys that a strict object at this path would accept. */
+function keysAt(schema: z.ZodType, path: Path): string[] {
+  let node: z.core.$ZodType | undefined = schema;
+  const rest = [...path];
+  while (node) {
+    const def: z.core.$ZodTypes['_zod']['def'] = (node as z.core.$ZodTypes)._zod.def;
+    if (def.type === 'object') {
+      const step = rest.shift();
+      if (step === undefined) return Object.keys(def.shape);
+      node = def.shape[String(step)];
+    } else if (def.type === 'array') {
+      rest.shift();
+      node = def.element;
+    } else if (def.type === 'record') {
+      rest.shift();
+      node = def.valueType;
+    } else if (def.type === 'pipe') node = def.in;
+    else if ('innerType' in def) node = def.innerType;
+    else node = undefined;
+  }
+  return [];
+}

@@ -1,0 +1,130 @@
+import type { ErrorCode } from '../component/error-codes.ts';
+import type { AnyFactory } from '../component/factory.ts';
+import { type ComponentKind, formatComponentId, parseComponentId } from '../component/id.ts';
+import type { AgentConfig, ConfiguredComponent } from './agent-config.ts';
+import { checkSettings, type References } from './check-settings.ts';
+import { checkReferences } from './check-references.ts';
+import { formatProblem, type Problem } from './problem.ts';
+import { expandReferences, pathKey, type ReferenceSource } from './references.ts';
+import { kindOf } from './schema/values.ts';
+import { serviceSchema } from './schema/service.ts';
+import { suggest } from './suggest.ts';
+import { type Path, parseYamlFile } from './yaml-file.ts';
+
+export type LoadResult =
+  | { readonly config: AgentConfig; readonly warnings: readonly string[] }
+  | { readonly problems: readonly Problem[] };
+
+const KINDS: readonly ComponentKind[] = ['receiver', 'processor', 'exporter', 'extension'];
+
+/**
+ * YAML text in, checked configuration or all its mistakes out. Reads nothing but what `source` gives.
+ * @param name of the file, for positions
+ */
+export function loadConfig(
+  name: string,
+  content: string,
+  factories: readonly AnyFactory[],
+  source: ReferenceSource,
+): LoadResult {
+  const file = parseYamlFile(name, content);
+  if (file.problems.length > 0) return { problems: file.problems };
+
+  const problems: Problem[] = [];
+  const report = (path: Path, part: 'key' | 'value', code: ErrorCode, message: string, subject: Path = path) =>
+    problems.push({ position: file.position(path, part), path: subject.join('::'), code, message });
+
+  if (file.value === undefined || file.value === null) {
+    report([], 'value', 'config_value', 'empty configuration file');
+    return { problems };
+  }
+  const expansion = expandReferences(file.value, source);
+  for (const { path, message } of expansion.problems) report(path, 'value', 'config_source', message);
+  if (kindOf(expansion.value) !== 'map') {
+    report([], 'value', 'config_value', `expected type 'map', got '${kindOf(expansion.value)}'`);
+    return { problems };
+  }
+  const root = expansion.value as Record<string, unknown>;
+
+  const check = <T>(schema: Parameters<typeof checkSettings<T>>[0], settings: unknown, at: Path): T | undefined => {
+    const result = checkSettings(schema, settings, below(expansion.references, at));
+    if ('value' in result) return result.value;
+    for (const { path, part, code, message, subject } of result.problems) {
+      const full = [...at, ...path];
+      if (code === 'config_value' && part === 'key') report(full.slice(0, -1), 'key', code, message, full);
+      else report(full, part, code, message, subject ? [...at, ...subject] : full);
+    }
+    return undefined;
+  };
+
+  const sections = [...KINDS.map((kind) => `${kind}s`), 'service'];
+  for (const key of Object.keys(root)) {
+    if (key === 'connectors')
+      report([key], 'key', 'config_unknown_key', 'not supported by this agent; use two pipelines');
+    else if (!sections.includes(key))
+      report([key], 'key', 'config_unknown_key', `has invalid keys: ${key} ${suggest(key, sections)}`, []);
+  }
+
+  /** Ids that the section names, also those with mistakes inside: a second error about them would only confuse. */
+  const named = new Map<ComponentKind, Set<string>>();
+  const components = new Map<ComponentKind, Map<string, ConfiguredComponent>>();
+  for (const kind of KINDS) {
+    const section = `${kind}s`;
+    const checked = new Map<string, ConfiguredComponent>();
+    const seen = new Set<string>();
+    components.set(kind, checked);
+    named.set(kind, seen);
+    const entries = root[section] ?? {};
+    if (kindOf(entries) !== 'map') {
+      report([section], 'value', 'config_value', `expected type 'map', got '${kindOf(entries)}'`);
+      continue;
+    }
+    const ofKind = factories.filter((factory) => factory.kind === kind);
+    for (const [written, settings] of Object.entries(entries as object)) {
+      const at = [section, written];
+      const id = parseComponentId(written);
+      if (typeof id === 'string') {
+        report(at, 'key', 'config_value', id, [section]);
+        continue;
+      }
+      const key = formatComponentId(id);
+      if (seen.has(key)) report(at, 'key', 'config_value', `duplicate id "${key}"`, [section]);
+      seen.add(key);
+      const factory = ofKind.find((candidate) => candidate.type === id.type);
+      if (!factory) {
+        const types = ofKind.map((candidate) => candidate.type);
+        const message = `unknown type: "${id.type}" for id: "${key}" ${suggest(id.type, types)}`;
+        report(at, 'key', 'config_reference', message, [section]);
+        continue;
+      }
+      const config = check(factory.schema, settings, at);
+      if (config !== undefined) checked.set(key, { id, key, factory, config });
+    }
+  }
+
+  const service = check(serviceSchema, root.service, ['service']);
+  const pipelines = service ? checkReferences({ service, named, components, report }) : [];
+  if (problems.length > 0 || !service) return { problems };
+
+  const warnings = expansion.warnings.map(({ path, message }) =>
+    formatProblem({ position: file.position(path, 'value'), path: path.join('::'), code: 'config_source', message }),
+  );
+  const config = {
+    receivers: components.get('receiver'),
+    processors: components.get('processor'),
+    exporters: components.get('exporter'),
+    extensions: components.get('extension'),
+    pipelines,
+    service,
+  } as AgentConfig;
+  return { config, warnings };
+}
+
+function below(references: References, at: Path): References {
+  const inside = new Map<string, { reference: string; text: string | undefined }>();
+  for (const [key, reference] of references) {
+    const path = JSON.parse(key) as Path;
+    if (at.every((step, depth) => path[depth] === step)) inside.set(pathKey(path.slice(at.length)), reference);
+  }
+  return inside;
+}

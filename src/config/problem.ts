@@ -1,0 +1,43 @@
+import type { ErrorCode } from '../component/error-codes.ts';
+
+/** Where a value stands in a configuration file; line and column count from 1. */
+export interface Position {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+}
+
+/** One mistake in a configuration. */
+export interface Problem {
+  readonly position: Position;
+  /** `receivers::bmc_logs::mode`; empty for the file as a whole. */
+  readonly path: string;
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+/** `file:line:col  path: message`, with two blanks between. */
+export function formatProblem({ position, path, message }: Problem): string {
+  const where = `${position.file}:${position.line}:${position.column}`;
+  return `${where}  ${path === '' ? message : `${path}: ${message}`}`;
+}
+
+/** All problems, in the order of the file, and their number. */
+export function formatProblems(problems: readonly Problem[]): string {
+  const sorted = problems.toSorted(
+    (a, b) => a.position.line - b.position.line || a.position.column - b.position.column || (a.path < b.path ? -1 : 1),
+  );
+  const count = problems.length === 1 ? '1 error' : `${problems.length} errors`;
+  return [...sorted.map(formatProblem), `${count} in the configuration`].join('\n');
+}
+
+/** A configuration that cannot be used, with every mistake that was found. */
+export class ConfigError extends Error {
+  readonly problems: readonly Problem[];
+
+  constructor(problems: readonly Problem[]) {
+    super(formatProblems(problems));
+    this.name = 'ConfigError';
+    this.problems = problems;
+  }
+}

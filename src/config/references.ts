@@ -1,0 +1,118 @@
+import { parse } from 'yaml';
+import type { Path } from './yaml-file.ts';
+
+/** Where references get their values; both may be asked for the same name more than once. */
+export interface ReferenceSource {
+  env(name: string): string | undefined;
+  /** Reads a file, relative to the configuration file. Throws with a sentence about what is wrong. */
+  file(path: string): string;
+}
+
+export interface Expansion {
+  readonly value: unknown;
+  readonly problems: readonly { readonly path: Path; readonly message: string }[];
+  readonly warnings: readonly { readonly path: Path; readonly message: string }[];
+  /** The values that came by reference, by {@link pathKey}: the reference, and the text as it was written there. */
+  readonly references: ReadonlyMap<string, { readonly reference: string; readonly text: string | undefined }>;
+}
+
+export function pathKey(path: Path): string {
+  return JSON.stringify(path);
+}
+
+/**
+ * Replaces `${env:NAME}`, `${env:NAME:-default}`, `${NAME}`, `${file:path}` and `$$` in all values, never in keys.
+ *
+ * References may nest inside one another, but a result is never expanded again: a password that holds `$` arrives
+ * unchanged (the Collector would expand it). A value that is exactly one reference is read as YAML, so `8080` is a
+ * number; inside a longer string the text is put in place.
+ */
+export function expandReferences(value: unknown, source: ReferenceSource): Expansion {
+  const problems: { path: Path; message: string }[] = [];
+  const warnings: { path: Path; message: string }[] = [];
+  const references = new Map<string, { reference: string; text: string | undefined }>();
+
+  const walk = (node: unknown, path: Path): unknown => {
+    if (typeof node === 'string') return scalar(node, path);
+    if (Array.isArray(node)) return node.map((item, index) => walk(item, [...path, index]));
+    if (typeof node === 'object' && node !== null)
+      return Object.fromEntries(Object.entries(node).map(([key, item]) => [key, walk(item, [...path, key])]));
+    return node;
+  };
+
+  const scalar = (text: string, path: Path): unknown => {
+    if (!text.includes('$')) return text;
+    try {
+      const pieces = split(text);
+      if (pieces.length === 1 && typeof pieces[0] === 'object') {
+        const resolved = resolve(pieces[0].inner, path);
+        references.set(pathKey(path), { reference: text, text: resolved });
+        return resolved === undefined ? null : asYaml(resolved);
+      }
+      const parts = pieces.map((piece) => (typeof piece === 'string' ? piece : (resolve(piece.inner, path) ?? '')));
+      if (pieces.some((piece) => typeof piece === 'object'))
+        references.set(pathKey(path), { reference: text, text: parts.join('') });
+      return parts.join('');
+    } catch (error) {
+      problems.push({ path, message: (error as Error).message });
+      return null;
+    }
+  };
+
+  const resolve = (inner: string, path: Path): string | undefined => {
+    const text = split(inner)
+      .map((piece) => (typeof piece === 'string' ? piece : (resolve(piece.inner, path) ?? '')))
+      .join('');
+    if (text.startsWith('file:')) return source.file(text.slice('file:'.length)).replace(/\r?\n$/, '');
+    const name = text.startsWith('env:') ? text.slice('env:'.length) : text;
+    const [, variable = '', fallback] = /^([^:]*)(?::-(.*))?$/s.exec(name) ?? [];
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(variable)) throw new Error(`\${${text}} is not a reference; write $$ for one $`);
+    const set = source.env(variable);
+    if (set === undefined && fallback === undefined)
+      warnings.push({ path, message: `\${env:${variable}} is not set` });
+    return set ?? fallback;
+  };
+
+  return { value: walk(value, []), problems, warnings, references };
+}
+
+/** Text pieces as strings, references as the text between their braces. */
+function split(text: string): (string | { readonly inner: string })[] {
+  const pieces: (string | { inner: string })[] = [];
+  let plain = '';
+  const flush = () => {
+    if (plain !== '') pieces.push(plain);
+    plain = '';
+  };
+  for (let i = 0; i < text.length; i++) {
+    if (text.startsWith('$$', i)) {
+      plain += '$';
+      i++;
+    } else if (text.startsWith('${', i)) {
+      const end = closingBrace(text, i + 2);
+      if (end < 0) throw new Error('a "${" has no closing "}"; write $$ for one $');
+      flush();
+      pieces.push({ inner: text.slice(i + 2, end) });
+      i = end;
+    } else plain += text[i];
+  }
+  flush();
+  return pieces;
+}
+
+function closingBrace(text: string, start: number): number {
+  let depth = 1;
+  for (let i = start; i < text.length; i++) {
+    if (text.startsWith('${', i)) depth++;
+    else if (text[i] === '}' && --depth === 0) return i;
+  }
+  return -1;
+}
+
+function asYaml(text: string): unknown {
+  try {
+    return parse(text, { schema: 'core', maxAliasCount: 0 });
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,52 @@
+import { z } from 'zod';
+import { duration, oneOf, positiveInt, text } from './values.ts';
+
+const idList = () => z.array(text(), { error: "expected type 'slice'" });
+
+const pipeline = z.strictObject({
+  receivers: idList().prefault([]).describe('Receivers that feed this pipeline; at least one.'),
+  processors: idList().prefault([]).describe('Processors, in order, none twice.'),
+  exporters: idList().prefault([]).describe('Exporters; each gets all data.'),
+});
+
+const prometheusReader = z.strictObject({
+  pull: z.strictObject({
+    exporter: z.strictObject({
+      prometheus: z.strictObject({
+        host: text().prefault('localhost'),
+        port: positiveInt().check(z.lte(65535, { error: 'must not be greater than 65535' })).prefault(8888),
+      }),
+    }),
+  }),
+});
+
+/** The `service` section: what runs, and how the agent speaks about itself. */
+export const serviceSchema = z.strictObject({
+  extensions: idList().prefault([]).describe('Extensions to start, in order.'),
+  pipelines: z.record(z.string(), pipeline).prefault({}).describe('`logs[/name]` or `metrics[/name]`.'),
+  shutdown_timeout: duration()
+    .prefault('10s')
+    .describe('Time that a stop may take; what is not delivered by then stays unacknowledged.'),
+  telemetry: z
+    .strictObject({
+      logs: z
+        .strictObject({
+          level: oneOf('debug', 'info', 'warn', 'error').prefault('info').describe('Least level written to stderr.'),
+          encoding: oneOf('console', 'json').prefault('console').describe('Form of a line.'),
+        })
+        .prefault({}),
+      metrics: z
+        .strictObject({
+          level: oneOf('none', 'normal').prefault('normal').describe('`none` switches the metrics page off.'),
+          readers: z
+            .array(prometheusReader)
+            .max(1, { error: 'only one reader is supported' })
+            .prefault([{ pull: { exporter: { prometheus: {} } } }])
+            .describe('Where the metrics page listens; default http://localhost:8888/metrics.'),
+        })
+        .prefault({}),
+    })
+    .prefault({}),
+});
+
+export type ServiceConfig = z.output<typeof serviceSchema>;

@@ -1,0 +1,87 @@
+import { z } from 'zod';
+import { Secret } from '../../component/secret.ts';
+
+const UNITS_MS: Readonly<Record<string, number>> = {
+  ns: 1e-6,
+  us: 1e-3,
+  µs: 1e-3,
+  ms: 1,
+  s: 1_000,
+  m: 60_000,
+  h: 3_600_000,
+};
+
+const DURATION = /^(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+$/;
+
+/** A Go duration (`300ms`, `1.5s`, `1h30m`) or `0`, in milliseconds. */
+export function parseDuration(text: string): number | undefined {
+  if (text === '0') return 0;
+  if (!DURATION.test(text)) return undefined;
+  let total = 0;
+  for (const [, number, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g))
+    total += Number(number) * UNITS_MS[unit!]!;
+  return total;
+}
+
+export interface DurationRule {
+  /** Default true: the value must be greater than 0. False: 0 is allowed and has a meaning of its own. */
+  readonly positive?: boolean;
+}
+
+/** A duration setting: text in, milliseconds out. */
+export function duration({ positive = true }: DurationRule = {}) {
+  return z.unknown().transform((input, context): number => {
+    const ms = input === 0 ? 0 : typeof input === 'string' ? parseDuration(input) : undefined;
+    if (ms === undefined) {
+      const hint = typeof input === 'number' ? ` (did you mean "${input}s"?)` : '';
+      const got = typeof input === 'number' || typeof input === 'string' ? JSON.stringify(input) : kindOf(input);
+      context.addIssue({ code: 'custom', message: `expected a duration, got ${got}${hint}` });
+      return z.NEVER;
+    }
+    if (positive && ms <= 0) {
+      context.addIssue({ code: 'custom', message: 'must be greater than 0' });
+      return z.NEVER;
+    }
+    return ms;
+  });
+}
+
+/** An integer setting that must be greater than 0. */
+export function positiveInt() {
+  return z.int({ error: wrongType('int') }).check(z.gt(0, { error: 'must be greater than 0' }));
+}
+
+export function bool() {
+  return z.boolean({ error: wrongType('bool') });
+}
+
+export function text() {
+  return z.string({ error: wrongType('string') });
+}
+
+/** One of a closed list of words. */
+export function oneOf<const Words extends readonly [string, ...string[]]>(...words: Words) {
+  return z.enum(words, { error: `must be one of ${words.join(', ')}` });
+}
+
+/** A text that prints `[REDACTED]` everywhere. */
+export function secret() {
+  return text().transform((value) => new Secret(value));
+}
+
+type IssueInput = { readonly input?: unknown };
+
+function wrongType(expected: string) {
+  return ({ input }: IssueInput): string =>
+    input === undefined || input === null ? 'is required' : `expected type '${expected}', got '${kindOf(input)}'`;
+}
+
+/** The Collector's names for what YAML holds. */
+export function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return 'nil';
+  if (Array.isArray(value)) return 'slice';
+  if (typeof value === 'number') return Number.isInteger(value) ? 'int' : 'float64';
+  if (typeof value === 'boolean') return 'bool';
+  if (typeof value === 'object') return 'map';
+  return typeof value;
+}

@@ -1,0 +1,71 @@
+import { type Document, isAlias, isMap, isPair, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
+import type { Position, Problem } from './problem.ts';
+
+export type Path = readonly (string | number)[];
+
+/** A parsed configuration file: plain values, and where each of them stands. */
+export interface YamlFile {
+  readonly name: string;
+  /** Undefined for an empty file. */
+  readonly value: unknown;
+  readonly problems: readonly Problem[];
+  /** Position of the key (`key`) or the value (`value`) at a path, or of the nearest thing around it that exists. */
+  position(path: Path, part: 'key' | 'value'): Position;
+}
+
+const MAX_ALIASES = 50;
+const MAX_BYTES = 1024 * 1024;
+
+/** Reads YAML 1.2 with the core schema: no custom tags, no duplicate keys, at most 50 aliases, 1 MiB. */
+export function parseYamlFile(name: string, text: string): YamlFile {
+  const lines = new LineCounter();
+  const at = (offset: number): Position => {
+    const { line, col } = lines.linePos(offset);
+    return { file: name, line: Math.max(1, line), column: Math.max(1, col) };
+  };
+  const failed = (message: string, offset = 0): YamlFile => ({
+    name,
+    value: undefined,
+    problems: [{ position: at(offset), path: '', code: 'config_syntax', message }],
+    position: () => at(0),
+  });
+  if (Buffer.byteLength(text) > MAX_BYTES) return failed('the file is larger than 1 MiB');
+
+  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, prettyErrors: false, schema: 'core' });
+  const problems = [...document.errors, ...document.warnings].map(
+    (error): Problem => ({
+      position: at(error.pos[0]),
+      path: '',
+      code: 'config_syntax',
+      message: error.message.split('\n')[0]!,
+    }),
+  );
+  let value: unknown;
+  try {
+    if (problems.length === 0) value = document.toJS({ maxAliasCount: MAX_ALIASES });
+  } catch (error) {
+    return failed(String((error as Error).message));
+  }
+  return { name, value, problems, position: (path, part) => at(offsetOf(document, path, part)) };
+}
+
+function offsetOf(document: Document, path: Path, part: 'key' | 'value'): number {
+  let node = document.contents as Node | null;
+  let offset = node?.range?.[0] ?? 0;
+  for (const [depth, step] of path.entries()) {
+    if (isAlias(node)) node = node.resolve(document) ?? null;
+    if (isMap(node)) {
+      const pair = node.items.find((item) => isPair(item) && String(item.key) === String(step));
+      if (!pair) return offset;
+      const key = pair.key as Node;
+      node = pair.value as Node | null;
+      const wanted = depth === path.length - 1 && part === 'key' ? key : (node ?? key);
+      offset = wanted.range?.[0] ?? offset;
+    } else if (isSeq(node)) {
+      node = (node.items[Number(step)] as Node | undefined) ?? null;
+      if (!node) return offset;
+      offset = node.range?.[0] ?? offset;
+    } else return offset;
+  }
+  return offset;
+}
