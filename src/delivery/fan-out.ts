@@ -1,0 +1,42 @@
+import type { ConsumeContext, LogsConsumer } from '../component/consumer.ts';
+import { describeError, PermanentError, RetryableError } from '../component/errors.ts';
+import type { LogBatch } from '../telemetry/log-batch.ts';
+
+/**
+ * Gives every batch to all consumers at once, waits for all, and rejects if any rejected. Offered the same batch object
+ * again it calls only those that have not acknowledged it yet, so one slow exporter does not double data at the others.
+ */
+export function fanOut(consumers: readonly LogsConsumer[]): LogsConsumer {
+  if (consumers.length === 1) return consumers[0]!;
+  const acknowledged = new WeakMap<LogBatch, Set<LogsConsumer>>();
+
+  return {
+    async consumeLogs(batch: LogBatch, context: ConsumeContext): Promise<void> {
+      const done = acknowledged.get(batch) ?? new Set();
+      acknowledged.set(batch, done);
+      const errors: unknown[] = [];
+      const offer = async (consumer: LogsConsumer) => {
+        try {
+          await consumer.consumeLogs(batch, context);
+          done.add(consumer);
+        } catch (error) {
+          errors.push(error);
+          // Not to be offered again: this consumer has decided.
+          if (error instanceof PermanentError) done.add(consumer);
+        }
+      };
+      await Promise.all(consumers.filter((consumer) => !done.has(consumer)).map(offer));
+      if (errors.length > 0) throw join(errors);
+    },
+  };
+}
+
+/** Permanent only if all are: as long as one consumer can still take the batch, it must be offered again. */
+function join(errors: unknown[]): unknown {
+  if (errors.length === 1) return errors[0];
+  const text = errors.map(describeError).join('; ');
+  const cause = new AggregateError(errors);
+  if (errors.every((error) => error instanceof PermanentError)) return new PermanentError('export_rejected', text, { cause });
+  const first = errors.find((error) => error instanceof RetryableError);
+  return new RetryableError(first?.code ?? 'queue_full', text, { cause });
+}
