@@ -1,0 +1,132 @@
+import type { Attributes, Meter } from '@opentelemetry/api';
+import type { Logger } from '../../src/component/component.ts';
+import { describeError } from '../../src/component/errors.ts';
+import type { ConnectErrorType } from './classify-connect.ts';
+import type { Mode, Transition } from './mode-machine.ts';
+import type { StreamEnd } from './stream/event-stream.ts';
+
+/** Result of looking at one entry or event. */
+export type EntryResult =
+  | 'emitted'
+  | 'updated'
+  | { readonly deduplicated: 'stream_join' | 'replay' }
+  | { readonly skipped: 'initial_history' };
+
+/** Everything that can happen to an endpoint: the log line and the counter are written in the same place. */
+export interface BmcEvents {
+  transition(endpoint: string, transition: Transition, lastError: string, nextTrialMs: number | undefined): void;
+  connect(outcome: 'opened' | 'unsupported' | 'failure', type?: ConnectErrorType): void;
+  streamEnded(endpoint: string, cause: StreamEnd, lifetimeMs: number): void;
+  trialFailed(endpoint: string, why: string): void;
+  request(status: number | 'error'): void;
+  poll(endpoint: string, outcome: 'success' | 'partial' | 'failure', error: unknown, durationMs: number): void;
+  entry(result: EntryResult, transport: 'poll' | 'sse'): void;
+  decodeError(endpoint: string, stage: 'event' | 'reference', error: string): void;
+  limit(endpoint: string, limit: string): void;
+  refusedLink(endpoint: string, error: Error): void;
+  /** Heartbeats and metric reports: read, and not sent. */
+  passedOver(kind: 'heartbeat' | 'metric_report'): void;
+  /** Records that the pipeline took, or will never take. */
+  delivered(transport: 'poll' | 'sse', outcome: 'accepted' | 'refused', records: number): void;
+}
+
+/** @param modes of all endpoints, asked at every collection */
+export function bmcEvents(receiver: string, meter: Meter, logger: Logger, modes: () => Iterable<Mode>): BmcEvents {
+  const counter = (name: string, unit: string) => {
+    const instrument = meter.createCounter(name, { unit });
+    return (value: number, attributes: Attributes = {}) => instrument.add(value, { receiver, ...attributes });
+  };
+  const accepted = counter('otelcol_receiver_accepted_log_records', '{record}');
+  const refused = counter('otelcol_receiver_refused_log_records', '{record}');
+  const transitions = counter('outband.bmc.mode_transitions', '{transition}');
+  const connects = counter('outband.bmc.stream_connects', '{attempt}');
+  const ends = counter('outband.bmc.stream_ends', '{stream}');
+  const trials = counter('outband.bmc.trials', '{trial}');
+  const requests = counter('outband.bmc.requests', '{request}');
+  const polls = counter('outband.bmc.polls', '{poll}');
+  const entries = counter('outband.bmc.entries', '{entry}');
+  const decodeErrors = counter('outband.bmc.decode_errors', '{error}');
+  const limits = counter('outband.bmc.limits_hit', '{limit}');
+  const refusedLinks = counter('outband.bmc.refused_links', '{link}');
+  meter.createObservableGauge('outband.bmc.endpoints', { unit: '{endpoint}' }).addCallback((result) => {
+    const counts = new Map<string, number>();
+    for (const mode of modes()) {
+      const key = JSON.stringify({ mode: mode.kind, reason: 'reason' in mode ? mode.reason : '' });
+      counts.set(key, (counts.get(key) ?? 0) + 1);
+    }
+    for (const [key, count] of counts) result.observe(count, { receiver, ...(JSON.parse(key) as Attributes) });
+  });
+
+  /** Endpoints whose last poll did not succeed, so that a lasting fault is one line and not one per poll. */
+  const failing = new Map<string, string>();
+  const warned = new Set<string>();
+  const warnOnce = (key: string, message: string, fields: Record<string, unknown>) => {
+    if (warned.has(key)) return;
+    warned.add(key);
+    logger.warn(message, fields);
+  };
+
+  return {
+    transition(endpoint, { from, to, reason, failures }, lastError, nextTrialMs) {
+      transitions(1, { from, to, reason: reason ?? '' });
+      if (to !== 'polling') {
+        trials(1, { outcome: 'confirmed' });
+        logger.info('log stream restored', { endpoint });
+        return;
+      }
+      const nextTrial = nextTrialMs === undefined ? 'never' : `${Math.round(nextTrialMs / 1_000)}s`;
+      logger.warn('log stream downgraded to polling', {
+        endpoint,
+        reason,
+        failures,
+        last_error: lastError,
+        next_trial: nextTrial,
+      });
+    },
+    connect: (outcome, type) => connects(1, { outcome, ...(type && { 'error.type': type }) }),
+    streamEnded(endpoint, cause, lifetimeMs) {
+      ends(1, { cause });
+      logger.debug('log stream ended', { endpoint, cause, lifetime: `${Math.round(lifetimeMs / 1_000)}s` });
+      if (cause === 'size') limits(1, { limit: 'sse_event' });
+    },
+    trialFailed(endpoint, why) {
+      trials(1, { outcome: 'failed' });
+      logger.debug('trial stream failed; polling goes on', { endpoint, error: why });
+    },
+    request: (status) => requests(1, { status: status === 'error' ? status : `${Math.floor(status / 100)}xx` }),
+    poll(endpoint, outcome, error, durationMs) {
+      polls(1, { outcome });
+      logger.debug('logs read', { endpoint, outcome, duration: `${Math.round(durationMs)}ms` });
+      const state = outcome === 'success' ? '' : `${outcome} ${describeError(error)}`;
+      if (state === (failing.get(endpoint) ?? '')) return;
+      if (state === '') {
+        failing.delete(endpoint);
+        logger.info('logs are read again', { endpoint });
+      } else {
+        failing.set(endpoint, state);
+        const message = outcome === 'partial' ? 'a part of the logs cannot be read' : 'the logs cannot be read';
+        logger.warn(message, { endpoint, error });
+      }
+    },
+    entry(result, transport) {
+      const [name, reason] = typeof result === 'string' ? [result, ''] : Object.entries(result)[0]!;
+      entries(1, { result: name, reason, transport });
+    },
+    decodeError(endpoint, stage, error) {
+      decodeErrors(1, { stage });
+      warnOnce(`${endpoint} ${stage}`, 'the stream sent something that cannot be read', { endpoint, stage, error });
+    },
+    limit(endpoint, limit) {
+      limits(1, { limit });
+      warnOnce(`${endpoint} ${limit}`, 'a limit was reached while reading a log', { endpoint, limit });
+    },
+    refusedLink(endpoint, error) {
+      refusedLinks(1);
+      warnOnce(`${endpoint} link`, 'a link of the BMC was not followed', { endpoint, error });
+    },
+    passedOver: (kind) => entries(1, { result: 'passed_over', reason: kind, transport: 'sse' }),
+    delivered(transport, outcome, records) {
+      (outcome === 'accepted' ? accepted : refused)(records, { transport });
+    },
+  };
+}

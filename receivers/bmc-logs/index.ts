@@ -1,0 +1,12 @@
+import { defineReceiver } from '../../src/component/factory.ts';
+import { bmcLogsConfig } from './config.ts';
+import { BmcLogsReceiver } from './receiver.ts';
+
+export default defineReceiver({
+  type: 'bmc_logs',
+  summary: 'Logs of baseboard controllers over Redfish: streams where it can, polls where it must, and comes back.',
+  stability: { logs: 'alpha' },
+  schema: bmcLogsConfig,
+  references: (config) => [{ path: ['scheduler'], id: config.scheduler }],
+  create: ({ id, config, host, next }) => new BmcLogsReceiver(id, config, host, next.logs!),
+});

@@ -1,0 +1,70 @@
+/** JSON as BMCs send it: any member may be missing or have another type than the schema says. */
+export type Json = string | number | boolean | null | Json[] | JsonObject;
+export interface JsonObject {
+  readonly [key: string]: Json | undefined;
+}
+
+const MAX_DEPTH = 64;
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** The value if it is a text with something in it. */
+export function textOf(value: Json | undefined): string | undefined {
+  return typeof value === 'string' && value.trim() !== '' ? value : undefined;
+}
+
+/** Ids are texts; some firmware sends them as numbers. */
+export function idOf(value: Json | undefined): string | undefined {
+  return typeof value === 'number' ? String(value) : textOf(value);
+}
+
+/** A link, given as text or as `{"@odata.id": ...}`. */
+export function linkOf(value: Json | undefined): string | undefined {
+  return textOf(isObject(value) ? value['@odata.id'] : value);
+}
+
+/** The objects of a `Members`-like list; anything else in it is left out. */
+export function objectsOf(value: Json | undefined): JsonObject[] {
+  return Array.isArray(value) ? value.filter(isObject) : [];
+}
+
+/**
+ * Parses JSON of a BMC. Raw control characters inside strings are escaped and parsed once more (some firmware writes
+ * a line break as it is).
+ * @throws SyntaxError for anything else that is not JSON, and for nesting deeper than 64
+ */
+export function parseJson(text: string): Json {
+  if (depthOf(text) > MAX_DEPTH) throw new SyntaxError(`nested deeper than ${MAX_DEPTH}`);
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    const repaired = escapeControls(text);
+    if (repaired === text) throw error;
+    return JSON.parse(repaired);
+  }
+}
+
+/** Deepest nesting, counted on the text so that no parser has to survive it first. */
+function depthOf(text: string): number {
+  let depth = 0;
+  let deepest = 0;
+  let inString = false;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (inString) {
+      if (code === 0x5c) i++;
+      else if (code === 0x22) inString = false;
+    } else if (code === 0x22) inString = true;
+    else if (code === 0x7b || code === 0x5b) deepest = Math.max(deepest, ++depth);
+    else if (code === 0x7d || code === 0x5d) depth--;
+  }
+  return deepest;
+}
+
+function escapeControls(text: string): string {
+  return text.replaceAll(/"(?:[^"\\]|\\.)*"/gs, (string) =>
+    string.replaceAll(/[\u0000-\u001f]/g, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`),
+  );
+}

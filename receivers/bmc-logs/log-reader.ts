@@ -1,0 +1,184 @@
+import type { Clock } from '../../src/component/clock.ts';
+import type { RedfishClient } from './client/redfish-client.ts';
+import type { BmcLogsConfig, EndpointConfig } from './config.ts';
+import { type DeliveryLane, MAX_BATCH_RECORDS } from './delivery-lane.ts';
+import type { BmcEvents } from './events.ts';
+import { ServiceCursor } from './logs/cursor.ts';
+import type { LogService } from './logs/discovery.ts';
+import { historyOf } from './logs/history.ts';
+import type { JoinLedger } from './logs/ledger.ts';
+import { type PollBudget, READ_LIMITS, readService, type ReadResult, type UnknownEntry } from './logs/read-service.ts';
+import type { RecordContext } from './record/attributes.ts';
+import { toRecord } from './record/record.ts';
+import type { ResourceCache } from './record/resource.ts';
+import { eventTime } from './record/time.ts';
+
+/** A poll that has run this long starts no further request. */
+const POLL_TIME_MS = 60_000;
+/** Entries of a service that is found later are not history when they are younger than the last poll, less this. */
+const LATE_SERVICE_SLACK_NANOS = 3_600_000_000_000n;
+
+export interface LogReaderOptions {
+  readonly config: BmcLogsConfig;
+  readonly endpoint: EndpointConfig;
+  readonly client: RedfishClient;
+  readonly clock: Clock;
+  readonly lane: DeliveryLane;
+  readonly ledger: JoinLedger;
+  readonly resource: ResourceCache;
+  readonly events: BmcEvents;
+}
+
+export interface PollResult {
+  readonly emitted: number;
+  /** Every service was read to its end. */
+  readonly complete: boolean;
+  /** A walk ended at a limit and goes on at a stored page. */
+  readonly unfinished: boolean;
+  /** Services that could not be read, with the first error. */
+  readonly failed: number;
+  readonly error: unknown;
+}
+
+/** Reads the log services of one endpoint and delivers what is new, oldest first per service. */
+export class LogReader {
+  readonly #options: LogReaderOptions;
+  readonly #cursors = new Map<string, ServiceCursor>();
+  #lastCompletePollNanos: bigint | undefined;
+
+  constructor(options: LogReaderOptions) {
+    this.#options = options;
+  }
+
+  cursor(service: string): ServiceCursor {
+    const cursor = this.#cursors.get(service) ?? new ServiceCursor();
+    this.#cursors.set(service, cursor);
+    return cursor;
+  }
+
+  /**
+   * @param keepForStream whether the stream may tell the same entries, so that they wait for it in the ledger
+   * @param signal ends the reading; what was read by then is delivered all the same
+   */
+  async poll(
+    services: readonly LogService[],
+    reason: 'periodic' | 'gap_fill' | 'reconcile',
+    keepForStream: boolean,
+    signal: AbortSignal,
+  ): Promise<PollResult> {
+    const { clock, client, endpoint, events, ledger } = this.#options;
+    const startedNanos = clock.now();
+    const budget: PollBudget = {
+      entries: READ_LIMITS.entriesPerPoll,
+      linkFetches: READ_LIMITS.linkFetchesPerPoll,
+      until: clock.monotonic() + POLL_TIME_MS,
+    };
+    let emitted = 0;
+    let failed = 0;
+    let complete = true;
+    let unfinished = false;
+    let error: unknown;
+    for (const service of services) {
+      const cursor = this.cursor(service.path);
+      const read = await readService({
+        client,
+        base: endpoint.address,
+        endpoint: endpoint.name,
+        service,
+        cursor,
+        budget,
+        monotonic: () => clock.monotonic(),
+        nowNanos: clock.now(),
+        signal,
+      });
+      emitted += await this.#deliver(service, cursor, read, cursor.firstContact ? 'initial' : reason, keepForStream);
+      if (read.complete) cursor.endCompleteRead();
+      else complete = false;
+      if (read.limit) events.limit(endpoint.name, read.limit);
+      if (cursor.resumeAt !== undefined) unfinished = true;
+      if (read.error !== undefined) {
+        failed++;
+        error ??= read.error;
+      }
+    }
+    if (complete) {
+      ledger.completeRead();
+      this.#lastCompletePollNanos = startedNanos;
+    }
+    return { emitted, complete, unfinished, failed, error };
+  }
+
+  async #deliver(
+    service: LogService,
+    cursor: ServiceCursor,
+    { unknown }: ReadResult,
+    reason: NonNullable<RecordContext['readReason']>,
+    keepForStream: boolean,
+  ): Promise<number> {
+    const { events, lane } = this.#options;
+    const wanted = cursor.firstContact ? this.#withoutHistory(service, cursor, unknown) : unknown;
+    let emitted = 0;
+    for (let start = 0; start < wanted.length; start += MAX_BATCH_RECORDS) {
+      const slice = wanted.slice(start, start + MAX_BATCH_RECORDS);
+      emitted += await lane.run(async () => {
+        const sent = slice.filter((one) => !this.#toldByStream(cursor, one));
+        await lane.deliver(sent.map((one) => this.#record(one, reason)), 'poll');
+        for (const { entry, verdict } of sent) {
+          cursor.mark(entry);
+          if (keepForStream) this.#options.ledger.add(entry);
+          events.entry(verdict === 'updated' ? 'updated' : 'emitted', 'poll');
+        }
+        return sent.length;
+      });
+    }
+    return emitted;
+  }
+
+  /** Decided inside the lane: the stream may have told the entry while its page was on the way. */
+  #toldByStream(cursor: ServiceCursor, { entry, verdict }: UnknownEntry): boolean {
+    if (verdict === 'updated') return false;
+    const joined = this.#options.ledger.join(entry);
+    if (!joined && !cursor.hasStreamed(entry.base!)) return false;
+    cursor.mark(entry);
+    this.#options.events.entry({ deduplicated: 'stream_join' }, 'poll');
+    return true;
+  }
+
+  #withoutHistory(service: LogService, cursor: ServiceCursor, unknown: readonly UnknownEntry[]): readonly UnknownEntry[] {
+    const times = unknown.map(({ entry }) => entry.time);
+    const old = historyOf(times, this.#cutOff(service));
+    return unknown.filter(({ entry }, index) => {
+      if (!old[index]) return true;
+      cursor.mark(entry);
+      this.#options.events.entry({ skipped: 'initial_history' }, 'poll');
+      return false;
+    });
+  }
+
+  /** Measured on the service's own clock, which may be years off. */
+  #cutOff(service: LogService): bigint | undefined {
+    const { config, clock } = this.#options;
+    if (config.initial_history === Number.POSITIVE_INFINITY) return undefined;
+    const nowNanos = clock.now();
+    const own = eventTime([service.dateTime], { nowNanos, offsetMinutes: service.offsetMinutes });
+    const cutOff = (own.epochNanos ?? nowNanos) - BigInt(Math.round(config.initial_history)) * 1_000_000n;
+    const late = this.#lastCompletePollNanos;
+    return late !== undefined && late - LATE_SERVICE_SLACK_NANOS < cutOff ? late - LATE_SERVICE_SLACK_NANOS : cutOff;
+  }
+
+  #record({ entry, verdict }: UnknownEntry, reason: NonNullable<RecordContext['readReason']>) {
+    const { config, resource, clock } = this.#options;
+    return toRecord(entry, {
+      resource: resource.current,
+      observedNanos: clock.now(),
+      criticalAs: config.critical_as,
+      readReason: reason,
+      sseId: undefined,
+      updated: verdict === 'updated',
+      history: reason === 'initial',
+      loss: false,
+      includeOem: config.include_oem,
+      includeOriginal: config.include_original,
+    });
+  }
+}

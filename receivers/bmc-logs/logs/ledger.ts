@@ -1,0 +1,98 @@
+import type { Happening } from '../happening.ts';
+
+const MOST_PENDING = 4_096;
+
+interface Pending {
+  readonly what: Happening;
+  /** Complete reads of all services when it was added. */
+  readonly reads: number;
+}
+
+/**
+ * Joins the two tellings of one happening, by stream and by log: whichever comes first is sent, the other is dropped,
+ * the k-th event to the k-th entry. Each side waits here for the other until two complete reads of all services have
+ * passed, or {@link MOST_PENDING} younger ones came.
+ */
+export class JoinLedger {
+  readonly #sides = { sse: new PendingSet(), poll: new PendingSet() };
+  #reads = 0;
+
+  /** Takes the other telling of this happening out of the ledger; true if there was one. */
+  join(what: Happening): boolean {
+    return this.#sides[what.transport === 'sse' ? 'poll' : 'sse'].take(what);
+  }
+
+  /** This telling was sent; the other may come. */
+  add(what: Happening): void {
+    this.#sides[what.transport].add({ what, reads: this.#reads });
+  }
+
+  /** All services were read completely. */
+  completeRead(): void {
+    this.#reads++;
+    for (const side of Object.values(this.#sides)) side.expire(this.#reads - 2);
+  }
+}
+
+class PendingSet {
+  readonly #inOrder = new Set<Pending>();
+  readonly #byUri = new Map<string, Pending[]>();
+  readonly #byContent = new Map<string, Pending[]>();
+
+  add(pending: Pending): void {
+    this.#inOrder.add(pending);
+    const { uri, content } = pending.what;
+    if (uri !== undefined) push(this.#byUri, uri, pending);
+    push(this.#byContent, content, pending);
+    if (this.#inOrder.size > MOST_PENDING) this.#remove(this.#inOrder.values().next().value!);
+  }
+
+  take(what: Happening): boolean {
+    const found =
+      this.#byUri.get(what.uri ?? '')?.find(({ what: other }) => isSameEntry(other, what)) ??
+      this.#byContent.get(what.content)?.find(({ what: other }) => isSameContent(other, what));
+    if (found) this.#remove(found);
+    return found !== undefined;
+  }
+
+  expire(reads: number): void {
+    for (const pending of this.#inOrder) {
+      if (pending.reads > reads) return;
+      this.#remove(pending);
+    }
+  }
+
+  #remove(pending: Pending): void {
+    this.#inOrder.delete(pending);
+    if (pending.what.uri !== undefined) pull(this.#byUri, pending.what.uri, pending);
+    pull(this.#byContent, pending.what.content, pending);
+  }
+}
+
+/** A URI can be used again after a log was cleared, so time or text must agree too. */
+function isSameEntry(a: Happening, b: Happening): boolean {
+  return a.content === b.content || a.text === b.text || sameTime(a, b);
+}
+
+/** Some BMCs name the MessageId in the event and not in the entry. Two links that differ are two entries. */
+function isSameContent(a: Happening, b: Happening): boolean {
+  const idsAgree = a.messageId === undefined || b.messageId === undefined || a.messageId === b.messageId;
+  return idsAgree && (a.uri === undefined || b.uri === undefined || a.uri === b.uri);
+}
+
+function sameTime({ time: a }: Happening, { time: b }: Happening): boolean {
+  if (a.epochNanos === undefined || b.epochNanos === undefined) return false;
+  return a.epochNanos / 1_000_000_000n === b.epochNanos / 1_000_000_000n;
+}
+
+function push(map: Map<string, Pending[]>, key: string, pending: Pending): void {
+  const list = map.get(key);
+  if (list) list.push(pending);
+  else map.set(key, [pending]);
+}
+
+function pull(map: Map<string, Pending[]>, key: string, pending: Pending): void {
+  const left = map.get(key)?.filter((other) => other !== pending) ?? [];
+  if (left.length > 0) map.set(key, left);
+  else map.delete(key);
+}

@@ -1,0 +1,38 @@
+import type { Component, Host } from '../../src/component/component.ts';
+import type { LogsConsumer } from '../../src/component/consumer.ts';
+import { type ComponentId, formatComponentId } from '../../src/component/id.ts';
+import { Semaphore } from '../../src/resilience/semaphore.ts';
+import type { BmcLogsConfig } from './config.ts';
+import { Endpoint } from './endpoint.ts';
+import { bmcEvents } from './events.ts';
+
+/** All endpoints of one `bmc_logs` section. They share the gate for handshakes and nothing else. */
+export class BmcLogsReceiver implements Component {
+  readonly #host: Host;
+  readonly #config: BmcLogsConfig;
+  readonly #endpoints: readonly Endpoint[];
+
+  constructor(id: ComponentId, config: BmcLogsConfig, host: Host, next: LogsConsumer) {
+    this.#host = host;
+    this.#config = config;
+    const receiver = formatComponentId(id);
+    const modes = () => this.#endpoints.map((endpoint) => endpoint.mode);
+    const events = bmcEvents(receiver, host.meter, host.logger, modes);
+    const handshakes = new Semaphore(config.max_handshakes);
+    this.#endpoints = config.endpoints.map(
+      (endpoint) => new Endpoint({ receiver, config, endpoint, host, next, events, handshakes }),
+    );
+  }
+
+  async start(): Promise<void> {
+    const { logger } = this.#host;
+    logger.warn('read positions are kept in memory: a restart reads the logs again, as `initial_history` says');
+    const unverified = this.#config.endpoints.filter(({ tls }) => tls.insecure_skip_verify).length;
+    if (unverified > 0) logger.warn('certificates of BMCs are not verified', { endpoints: unverified });
+    await Promise.all(this.#endpoints.map((endpoint) => endpoint.start()));
+  }
+
+  async shutdown(): Promise<void> {
+    await Promise.all(this.#endpoints.map((endpoint) => endpoint.shutdown()));
+  }
+}

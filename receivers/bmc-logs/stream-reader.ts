@@ -1,0 +1,160 @@
+import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
+import type { Clock } from '../../src/component/clock.ts';
+import { deadline } from '../../src/component/deadline.ts';
+import { describeError } from '../../src/component/errors.ts';
+import type { RedfishClient } from './client/redfish-client.ts';
+import type { BmcLogsConfig, EndpointConfig } from './config.ts';
+import { type DeliveryLane, MAX_BATCH_RECORDS } from './delivery-lane.ts';
+import type { BmcEvents } from './events.ts';
+import { fromEvent, type Happening } from './happening.ts';
+import type { JsonObject } from './json.ts';
+import type { ServiceCursor } from './logs/cursor.ts';
+import type { JoinLedger } from './logs/ledger.ts';
+import { toRawRecord, toRecord } from './record/record.ts';
+import type { ResourceCache } from './record/resource.ts';
+import { eventTime } from './record/time.ts';
+import { type Decoded, decodePayload } from './stream/decode.ts';
+import { ReplayFilter } from './stream/replay.ts';
+import type { SseMessage } from './stream/sse-reader.ts';
+
+/** An event that is only a link is waited for this long. */
+const REFERENCE_WAIT_MS = 10_000;
+
+export interface StreamReaderOptions {
+  readonly config: BmcLogsConfig;
+  readonly endpoint: EndpointConfig;
+  readonly client: RedfishClient;
+  readonly clock: Clock;
+  readonly lane: DeliveryLane;
+  readonly ledger: JoinLedger;
+  readonly cursor: (service: string) => ServiceCursor;
+  readonly resource: ResourceCache;
+  readonly events: BmcEvents;
+  readonly signal: AbortSignal;
+  /** Something was lost on the way to us: the logs have it. */
+  readonly onLoss: () => void;
+}
+
+interface Told {
+  readonly what: Happening;
+  readonly sseId: string | undefined;
+  readonly loss: boolean;
+}
+
+interface Unreadable {
+  readonly text: string;
+  readonly error: string;
+  readonly sseId: string | undefined;
+}
+
+/** Turns the messages of a stream into records and delivers those that no log has told before. */
+export class StreamReader {
+  readonly #options: StreamReaderOptions;
+  readonly #replays = new ReplayFilter();
+
+  constructor(options: StreamReaderOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when all records of these messages are acknowledged; the next messages are asked for only then. */
+  async take(messages: readonly SseMessage[]): Promise<void> {
+    const items: (Told | Unreadable)[] = [];
+    for (const { data, id } of messages)
+      for (const decoded of decodePayload(data)) {
+        const item = await this.#interpret(decoded, id);
+        if (item) items.push(item);
+      }
+    for (let start = 0; start < items.length; start += MAX_BATCH_RECORDS)
+      await this.#deliver(items.slice(start, start + MAX_BATCH_RECORDS));
+  }
+
+  async #interpret(decoded: Decoded, sseId: string | undefined): Promise<Told | Unreadable | undefined> {
+    const { events, endpoint, onLoss } = this.#options;
+    switch (decoded.kind) {
+      case 'event':
+        if (decoded.loss) onLoss();
+        return this.#told(decoded.json, sseId, decoded.loss);
+      case 'reference':
+        return this.#told(await this.#fetch(decoded.json), sseId, false);
+      case 'unreadable':
+        events.decodeError(endpoint.name, 'event', decoded.error);
+        return { text: decoded.text, error: decoded.error, sseId };
+      case 'cut':
+        events.limit(endpoint.name, 'events_per_payload');
+        onLoss();
+        return undefined;
+      default:
+        events.passedOver(decoded.kind);
+        return undefined;
+    }
+  }
+
+  #told(json: JsonObject, sseId: string | undefined, loss: boolean): Told {
+    const { endpoint, clock } = this.#options;
+    const time = eventTime([json.EventTimestamp, json.Created], { nowNanos: clock.now(), offsetMinutes: 0 });
+    return { what: fromEvent(json, endpoint.name, sseId, time), sseId, loss };
+  }
+
+  /** The event behind a link; the link itself when it cannot be fetched, so that something is told. */
+  async #fetch(link: JsonObject): Promise<JsonObject> {
+    const { client, clock, signal, events, endpoint } = this.#options;
+    try {
+      using limit = deadline(clock, REFERENCE_WAIT_MS, 'the event behind a link', signal);
+      const { body } = await client.get(link['@odata.id'], limit.signal);
+      return { LogEntry: link, ...body };
+    } catch (error) {
+      events.decodeError(endpoint.name, 'reference', describeError(error));
+      return { ...link, Message: String(link['@odata.id']) };
+    }
+  }
+
+  #deliver(items: readonly (Told | Unreadable)[]): Promise<void> {
+    const { lane, ledger, cursor, events } = this.#options;
+    return lane.run(async () => {
+      const fresh: (Told | Unreadable)[] = [];
+      const replayKeys = new Set<string>();
+      for (const item of items) {
+        if ('text' in item) fresh.push(item);
+        else {
+          const key = this.#replays.keyOf(item.what, item.sseId);
+          const replayed = this.#replays.has(key) || (key !== undefined && replayKeys.has(key));
+          if (key !== undefined) replayKeys.add(key);
+          if (replayed) events.entry({ deduplicated: 'replay' }, 'sse');
+          else if (this.#toldByLog(item.what)) events.entry({ deduplicated: 'stream_join' }, 'sse');
+          else fresh.push(item);
+        }
+      }
+      await lane.deliver(fresh.map((item) => this.#record(item)), 'sse');
+      for (const key of replayKeys) this.#replays.add(key);
+      for (const item of fresh) {
+        events.entry('emitted', 'sse');
+        if ('text' in item) continue;
+        const { what } = item;
+        ledger.add(what);
+        if (what.service !== undefined) cursor(what.service).markStreamed(what.base!);
+      }
+    });
+  }
+
+  #toldByLog(what: Happening): boolean {
+    const { ledger, cursor } = this.#options;
+    if (ledger.join(what)) return true;
+    return what.service !== undefined && cursor(what.service).knowsBase(what.base!);
+  }
+
+  #record(item: Told | Unreadable): ReadableLogRecord {
+    const { config, endpoint, resource, clock } = this.#options;
+    const common = { resource: resource.current, observedNanos: clock.now(), sseId: item.sseId };
+    if ('text' in item) return toRawRecord(item.text, { ...common, endpoint: endpoint.name, error: item.error });
+    return toRecord(item.what, {
+      ...common,
+      criticalAs: config.critical_as,
+      readReason: undefined,
+      updated: false,
+      history: false,
+      loss: item.loss,
+      includeOem: config.include_oem,
+      includeOriginal: config.include_original,
+    });
+  }
+}
