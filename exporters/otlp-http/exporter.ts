@@ -8,10 +8,10 @@ import type { Host } from '../../src/component/component.ts';
 import { OutbandError } from '../../src/component/errors.ts';
 import type { SendContext, Sender, SendResult } from '../../src/component/exporter.ts';
 import { VERSION } from '../../src/component/version.ts';
+import { parseRetryAfter } from '../../src/resilience/retry-after.ts';
 import type { OtlpHttpConfig } from './config.ts';
 import { outcomeOf } from './outcome.ts';
 import { readErrorMessage, readPartialSuccess } from './reply.ts';
-import { parseRetryAfter } from '../../src/resilience/retry-after.ts';
 
 const compress = promisify(gzip);
 

@@ -1,4 +1,4 @@
-import { OutbandError } from '../../src/component/errors.ts';
+import type { OutbandError } from '../../src/component/errors.ts';
 
 /** Why a stream could not be opened. */
 export type ConnectOutcome =

@@ -24,7 +24,8 @@ const MAX_LABELS = 32;
 const labels = z.record(z.string(), text()).check(
   z.superRefine((values, context) => {
     const keys = Object.keys(values);
-    if (keys.length > MAX_LABELS) context.addIssue({ code: 'custom', message: `must not have more than ${MAX_LABELS}` });
+    if (keys.length > MAX_LABELS)
+      context.addIssue({ code: 'custom', message: `must not have more than ${MAX_LABELS}` });
     for (const key of keys.filter((name) => OWNED_LABEL.test(name)))
       context.addIssue({ code: 'custom', path: [key], message: 'is an attribute of the receiver itself' });
   }),
@@ -43,20 +44,26 @@ const endpoint = z.strictObject({
 
 const periodic = z.strictObject({
   logs_collection_interval: duration().prefault('5m').describe('Time between two reads of the logs of one BMC.'),
-  state_refresh_interval: duration().prefault('30m').describe('Time after which services and capabilities are read anew.'),
+  state_refresh_interval: duration()
+    .prefault('30m')
+    .describe('Time after which services and capabilities are read anew.'),
 });
 
 const sse = z
   .strictObject({
     min_stream_lifetime: duration().prefault('30s').describe('A stream that lived this long clears all failures.'),
-    reconcile_interval: duration().prefault('15m').describe('Time between two reads of the logs while a stream is open.'),
+    reconcile_interval: duration()
+      .prefault('15m')
+      .describe('Time between two reads of the logs while a stream is open.'),
     connect_timeout: duration().prefault('5s').describe('Time for TCP and TLS.'),
     header_timeout: duration().prefault('30s').describe('Time from the request to the end of the answer headers.'),
     idle_timeout: duration({ positive: false })
       .prefault('30m')
       .describe('Silence after which a stream is closed and opened anew; comments count as life. 0: never.'),
     initial_backoff: duration().prefault('1s').describe('First wait before a reconnect.'),
-    max_backoff: duration().prefault('30s').describe('Longest base of the wait; up to the same again is added at random.'),
+    max_backoff: duration()
+      .prefault('30s')
+      .describe('Longest base of the wait; up to the same again is added at random.'),
   })
   .check(
     z.superRefine(
@@ -105,7 +112,9 @@ const initialHistory = z.unknown().transform((input, context): number => {
 });
 
 const settings = z.strictObject({
-  mode: mode().prefault('auto').describe('`auto`: stream, and poll while a BMC cannot stream. `sse`, `periodic`: only one of the two.'),
+  mode: mode()
+    .prefault('auto')
+    .describe('`auto`: stream, and poll while a BMC cannot stream. `sse`, `periodic`: only one of the two.'),
   scheduler: text().prefault('scheduler').describe('Id of the scheduler extension that owns the due times.'),
   endpoints: z
     .array(endpoint, { error: "expected type 'slice'" })
@@ -113,11 +122,15 @@ const settings = z.strictObject({
     .describe('The BMCs.'),
   auth: auth.optional().describe('Account for endpoints that name none.'),
   tls: tls.optional().describe('TLS settings for endpoints that name none.'),
-  bmc_request_concurrency: positiveInt().prefault(4).describe('Requests in flight per BMC, an open stream not counted.'),
+  bmc_request_concurrency: positiveInt()
+    .prefault(4)
+    .describe('Requests in flight per BMC, an open stream not counted.'),
   max_handshakes: positiveInt().prefault(256).describe('TCP and TLS set-ups in flight over all BMCs.'),
   request_timeout: duration().prefault('120s').describe('Time for one whole GET.'),
   body_idle_timeout: duration().prefault('15s').describe('Silence inside an answer body.'),
-  periodic: periodic.optional().describe('Polling. Required in mode `periodic` (`{}` is enough), refused in mode `sse`.'),
+  periodic: periodic
+    .optional()
+    .describe('Polling. Required in mode `periodic` (`{}` is enough), refused in mode `sse`.'),
   sse: sse.optional().describe('Streaming. Refused in mode `periodic`.'),
   auto: auto.optional().describe('When polling takes over and when a stream is tried again. Only in mode `auto`.'),
   initial_history: initialHistory
@@ -164,7 +177,8 @@ function checkTogether(config: Partial<Settings>, context: z.RefinementCtx): voi
     issue([], '"periodic" is required when mode is "periodic"');
   if (config.periodic !== undefined && !inUse.has('auto') && !inUse.has('periodic'))
     issue(['periodic'], `"periodic" must not be set${only}`);
-  if (config.sse !== undefined && !inUse.has('auto') && !inUse.has('sse')) issue(['sse'], `"sse" must not be set${only}`);
+  if (config.sse !== undefined && !inUse.has('auto') && !inUse.has('sse'))
+    issue(['sse'], `"sse" must not be set${only}`);
   if (config.auto !== undefined && !inUse.has('auto')) issue(['auto'], `"auto" must not be set${only}`);
 
   const lifetime = config.sse?.min_stream_lifetime ?? 30_000;

@@ -73,6 +73,8 @@ export class Endpoint {
   #gapFillDue = false;
   #lastGapFillAt = Number.NEGATIVE_INFINITY;
   #everStreamed = false;
+  /** Where the last stream ended; asks the BMC for what came since, and proves nothing. */
+  #lastEventId: string | undefined;
   #lastError = '';
   /** Wait before the next attempt to stream, as it was announced; undefined: never. */
   #attemptIn: number | undefined;
@@ -284,12 +286,12 @@ export class Endpoint {
       });
     } catch (error) {
       return classifyError(
-        error instanceof OutbandError ? error : new OutbandError('bmc_bad_body', describeError(error), { cause: error }),
+        error instanceof OutbandError
+          ? error
+          : new OutbandError('bmc_bad_body', describeError(error), { cause: error }),
       );
     }
   }
-
-  #lastEventId: string | undefined;
 
   /** Reads an open stream to its end. */
   async #follow(stream: EventStream): Promise<void> {
@@ -331,13 +333,8 @@ export class Endpoint {
     const { endpoint, host, events } = this.#options;
     this.#attemptIn = this.#machine.waitBeforeAttempt(host.random());
     if (!transition) return;
-    if (transition.to === 'polling') {
-      this.#setPace();
-      if (!this.#parts!.target.runNow()) this.#pollAgain = true;
-    } else {
-      this.#setPace();
-      this.#requestGapFill(0);
-    }
+    this.#setPace();
+    this.#requestGapFill(0);
     events.transition(endpoint.name, transition, this.#lastError, this.#attemptIn);
   }
 

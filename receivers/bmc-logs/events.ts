@@ -1,6 +1,6 @@
 import type { Attributes, Meter } from '@opentelemetry/api';
 import type { Logger } from '../../src/component/component.ts';
-import { describeError } from '../../src/component/errors.ts';
+import { OutbandError } from '../../src/component/errors.ts';
 import type { ConnectErrorType } from './classify-connect.ts';
 import type { Mode, Transition } from './mode-machine.ts';
 import type { StreamEnd } from './stream/event-stream.ts';
@@ -97,7 +97,7 @@ export function bmcEvents(receiver: string, meter: Meter, logger: Logger, modes:
     poll(endpoint, outcome, error, durationMs) {
       polls(1, { outcome });
       logger.debug('logs read', { endpoint, outcome, duration: `${Math.round(durationMs)}ms` });
-      const state = outcome === 'success' ? '' : `${outcome} ${describeError(error)}`;
+      const state = outcome === 'success' ? '' : `${outcome} ${error instanceof OutbandError ? error.code : ''}`;
       if (state === (failing.get(endpoint) ?? '')) return;
       if (state === '') {
         failing.delete(endpoint);

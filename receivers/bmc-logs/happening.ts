@@ -115,7 +115,9 @@ export function updatedUid({ uid, revision }: Happening): string {
 export function vendorSequence(json: JsonObject): string | undefined {
   for (const vendor of vendors(json)) if (Number.isInteger(vendor.EventNumber)) return String(vendor.EventNumber);
   for (const vendor of vendors(json)) {
-    const name = Object.keys(vendor).find((key) => /(Sequence|Record)Number$/.test(key) && Number.isInteger(vendor[key]));
+    const name = Object.keys(vendor).find(
+      (key) => /(Sequence|Record)Number$/.test(key) && Number.isInteger(vendor[key]),
+    );
     if (name !== undefined) return String(vendor[name]);
   }
   return undefined;

@@ -7,7 +7,7 @@ import { ServiceCursor } from './logs/cursor.ts';
 import type { LogService } from './logs/discovery.ts';
 import { historyOf } from './logs/history.ts';
 import type { JoinLedger } from './logs/ledger.ts';
-import { type PollBudget, READ_LIMITS, readService, type ReadResult, type UnknownEntry } from './logs/read-service.ts';
+import { type PollBudget, READ_LIMITS, type ReadResult, readService, type UnknownEntry } from './logs/read-service.ts';
 import type { RecordContext } from './record/attributes.ts';
 import { toRecord } from './record/record.ts';
 import type { ResourceCache } from './record/resource.ts';
@@ -122,7 +122,10 @@ export class LogReader {
       const slice = wanted.slice(start, start + MAX_BATCH_RECORDS);
       emitted += await lane.run(async () => {
         const sent = slice.filter((one) => !this.#toldByStream(cursor, one));
-        await lane.deliver(sent.map((one) => this.#record(one, reason)), 'poll');
+        await lane.deliver(
+          sent.map((one) => this.#record(one, reason)),
+          'poll',
+        );
         for (const { entry, verdict } of sent) {
           cursor.mark(entry);
           if (keepForStream) this.#options.ledger.add(entry);
@@ -144,7 +147,11 @@ export class LogReader {
     return true;
   }
 
-  #withoutHistory(service: LogService, cursor: ServiceCursor, unknown: readonly UnknownEntry[]): readonly UnknownEntry[] {
+  #withoutHistory(
+    service: LogService,
+    cursor: ServiceCursor,
+    unknown: readonly UnknownEntry[],
+  ): readonly UnknownEntry[] {
     const times = unknown.map(({ entry }) => entry.time);
     const old = historyOf(times, this.#cutOff(service));
     return unknown.filter(({ entry }, index) => {

@@ -124,7 +124,10 @@ export class StreamReader {
           else fresh.push(item);
         }
       }
-      await lane.deliver(fresh.map((item) => this.#record(item)), 'sse');
+      await lane.deliver(
+        fresh.map((item) => this.#record(item)),
+        'sse',
+      );
       for (const key of replayKeys) this.#replays.add(key);
       for (const item of fresh) {
         events.entry('emitted', 'sse');

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import type { Component, Host } from './component.ts';
-import type { NextConsumers, LogsConsumer } from './consumer.ts';
+import type { LogsConsumer, NextConsumers } from './consumer.ts';
 import type { Sender } from './exporter.ts';
 import type { ComponentId } from './id.ts';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import type { ErrorCode } from '../component/error-codes.ts';
 import { pathKey } from './references.ts';
 import { suggest } from './suggest.ts';
@@ -41,7 +41,12 @@ export function checkSettings<T>(
   return { problems: result.error.issues.flatMap((issue) => explain(issue, schema, input, references)) };
 }
 
-function explain(issue: z.core.$ZodIssue, schema: z.ZodType, input: unknown, references: References): SettingsProblem[] {
+function explain(
+  issue: z.core.$ZodIssue,
+  schema: z.ZodType,
+  input: unknown,
+  references: References,
+): SettingsProblem[] {
   const path = issue.path as Path;
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => ({

@@ -2,12 +2,12 @@ import type { ErrorCode } from '../component/error-codes.ts';
 import type { AnyFactory } from '../component/factory.ts';
 import { type ComponentKind, formatComponentId, parseComponentId } from '../component/id.ts';
 import type { AgentConfig, ConfiguredComponent } from './agent-config.ts';
-import { checkSettings, type References } from './check-settings.ts';
 import { checkReferences } from './check-references.ts';
+import { checkSettings, type References } from './check-settings.ts';
 import { formatProblem, type Problem } from './problem.ts';
 import { expandReferences, pathKey, type ReferenceSource } from './references.ts';
-import { kindOf } from './schema/values.ts';
 import { serviceSchema } from './schema/service.ts';
+import { kindOf } from './schema/values.ts';
 import { suggest } from './suggest.ts';
 import { type Path, parseYamlFile } from './yaml-file.ts';
 

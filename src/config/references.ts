@@ -66,10 +66,10 @@ export function expandReferences(value: unknown, source: ReferenceSource): Expan
     if (text.startsWith('file:')) return source.file(text.slice('file:'.length)).replace(/\r?\n$/, '');
     const name = text.startsWith('env:') ? text.slice('env:'.length) : text;
     const [, variable = '', fallback] = /^([^:]*)(?::-(.*))?$/s.exec(name) ?? [];
-    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(variable)) throw new Error(`\${${text}} is not a reference; write $$ for one $`);
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(variable))
+      throw new Error(`\${${text}} is not a reference; write $$ for one $`);
     const set = source.env(variable);
-    if (set === undefined && fallback === undefined)
-      warnings.push({ path, message: `\${env:${variable}} is not set` });
+    if (set === undefined && fallback === undefined) warnings.push({ path, message: `\${env:${variable}} is not set` });
     return set ?? fallback;
   };
 
@@ -103,7 +103,7 @@ function split(text: string): (string | { readonly inner: string })[] {
 function closingBrace(text: string, start: number): number {
   let depth = 1;
   for (let i = start; i < text.length; i++) {
-    if (text.startsWith('${', i)) depth++;
+    if (text[i] === '{') depth++;
     else if (text[i] === '}' && --depth === 0) return i;
   }
   return -1;

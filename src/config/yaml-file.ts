@@ -15,6 +15,8 @@ export interface YamlFile {
 
 const MAX_ALIASES = 50;
 const MAX_BYTES = 1024 * 1024;
+/** Mistakes after which the parser still knows where it is. */
+const INDEPENDENT_ERRORS: ReadonlySet<string> = new Set(['DUPLICATE_KEY', 'TAG_RESOLVE_FAILED', 'BAD_ALIAS']);
 
 /** Reads YAML 1.2 with the core schema: no custom tags, no duplicate keys, at most 50 aliases, 1 MiB. */
 export function parseYamlFile(name: string, text: string): YamlFile {
@@ -32,7 +34,10 @@ export function parseYamlFile(name: string, text: string): YamlFile {
   if (Buffer.byteLength(text) > MAX_BYTES) return failed('the file is larger than 1 MiB');
 
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, prettyErrors: false, schema: 'core' });
-  const problems = [...document.errors, ...document.warnings].map(
+  const errors = [...document.errors, ...document.warnings];
+  // After a token that fits nowhere the parser only stumbles on; what it says of the rest helps nobody.
+  const broken = errors.findIndex(({ code }) => !INDEPENDENT_ERRORS.has(code));
+  const problems = (broken < 0 ? errors : errors.slice(0, broken + 1)).map(
     (error): Problem => ({
       position: at(error.pos[0]),
       path: '',

@@ -1,6 +1,6 @@
 import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
-import type { ConsumeContext, LogsConsumer } from '../component/consumer.ts';
 import type { Component, Host } from '../component/component.ts';
+import type { ConsumeContext, LogsConsumer } from '../component/consumer.ts';
 import { deadline } from '../component/deadline.ts';
 import { describeError, PermanentError, RetryableError } from '../component/errors.ts';
 import type { Sender, SendResult } from '../component/exporter.ts';

@@ -36,7 +36,8 @@ function join(errors: unknown[]): unknown {
   if (errors.length === 1) return errors[0];
   const text = errors.map(describeError).join('; ');
   const cause = new AggregateError(errors);
-  if (errors.every((error) => error instanceof PermanentError)) return new PermanentError('export_rejected', text, { cause });
+  if (errors.every((error) => error instanceof PermanentError))
+    return new PermanentError('export_rejected', text, { cause });
   const first = errors.find((error) => error instanceof RetryableError);
   return new RetryableError(first?.code ?? 'queue_full', text, { cause });
 }

@@ -112,9 +112,7 @@ export class MemoryQueue {
   }
 
   #fits(records: number, bytes: number): boolean {
-    return (
-      this.#heldRecords + records <= this.#limits.maxRecords && this.#heldBytes + bytes <= this.#limits.maxBytes
-    );
+    return this.#heldRecords + records <= this.#limits.maxRecords && this.#heldBytes + bytes <= this.#limits.maxBytes;
   }
 
   #room(signal: AbortSignal): Promise<void> {

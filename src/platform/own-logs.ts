@@ -3,8 +3,8 @@ import { LoggerProvider, type LogRecordProcessor } from '@opentelemetry/sdk-logs
 import type { Clock } from '../component/clock.ts';
 import type { LogFields, Logger } from '../component/component.ts';
 import { describeError, OutbandError } from '../component/errors.ts';
-import { toHrTime } from '../telemetry/time.ts';
 import { escapeForTerminal } from '../telemetry/escape.ts';
+import { toHrTime } from '../telemetry/time.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 

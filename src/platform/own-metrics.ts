@@ -1,7 +1,7 @@
 import type { Meter } from '@opentelemetry/api';
 import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
 import { resourceFromAttributes } from '@opentelemetry/resources';
-import { type MetricReader, MeterProvider } from '@opentelemetry/sdk-metrics';
+import { MeterProvider, type MetricReader } from '@opentelemetry/sdk-metrics';
 import { OutbandError } from '../component/errors.ts';
 
 export interface MetricsPage {
@@ -26,7 +26,8 @@ export function createOwnMetrics(
   readers: readonly MetricReader[] = [],
 ): OwnMetrics {
   const exporter =
-    page && new PrometheusExporter({ ...page, preventServerStart: true, withoutScopeInfo: true, withoutTargetInfo: true });
+    page &&
+    new PrometheusExporter({ ...page, preventServerStart: true, withoutScopeInfo: true, withoutTargetInfo: true });
   const provider = new MeterProvider({
     resource: resourceFromAttributes({ 'service.name': 'outband', 'service.version': version }),
     readers: exporter ? [exporter, ...readers] : [...readers],

@@ -25,7 +25,7 @@ function timer(ms: number, signal?: AbortSignal): Promise<void> {
       clearTimeout(handle);
       reject(signal?.reason);
     };
-    const handle = setTimeout(elapsed, ms);
+    const handle = setTimeout(elapsed, Math.max(0, ms));
     signal?.addEventListener('abort', aborted, { once: true });
   });
 }

@@ -111,7 +111,9 @@ function hardwareOf(origin: string, json: JsonObject): Attributes {
 
 function messageArgs(args: Json | undefined): string[] | undefined {
   if (args === undefined || args === null) return undefined;
-  const list = (Array.isArray(args) ? args : [args]).map((arg) => (typeof arg === 'string' ? arg : JSON.stringify(arg)));
+  const list = (Array.isArray(args) ? args : [args]).map((arg) =>
+    typeof arg === 'string' ? arg : JSON.stringify(arg),
+  );
   return list.length === 0 ? undefined : list;
 }
 

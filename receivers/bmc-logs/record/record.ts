@@ -1,6 +1,6 @@
+import { SeverityNumber } from '@opentelemetry/api';
 import type { Resource } from '@opentelemetry/resources';
 import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
-import { SeverityNumber } from '@opentelemetry/api';
 import { toHrTime, UNSET_TIME } from '../../../src/telemetry/time.ts';
 import { longDigest } from '../digest.ts';
 import { type Happening, updatedUid } from '../happening.ts';

@@ -30,7 +30,10 @@ export function eventTime(fields: readonly (Json | undefined)[], context: TimeCo
     if (time) return time;
   }
   const raw = fields.find((field) => field !== undefined && field !== null);
-  return { epochNanos: undefined, raw: raw === undefined ? undefined : typeof raw === 'string' ? raw : JSON.stringify(raw) };
+  return {
+    epochNanos: undefined,
+    raw: raw === undefined ? undefined : typeof raw === 'string' ? raw : JSON.stringify(raw),
+  };
 }
 
 function parseTimestamp(field: Json | undefined, { nowNanos, offsetMinutes }: TimeContext): EventTime | undefined {

@@ -2,10 +2,10 @@ import { Client, type Dispatcher } from 'undici';
 import type { Clock } from '../../../src/component/clock.ts';
 import { type Deadline, deadline } from '../../../src/component/deadline.ts';
 import { OutbandError } from '../../../src/component/errors.ts';
+import { parseRetryAfter } from '../../../src/resilience/retry-after.ts';
 import { type ConnectOutcome, classifyAnswer, classifyError } from '../classify-connect.ts';
 import type { createConnector } from '../client/connector.ts';
 import { asBmcError, requestHeaders } from '../client/redfish-client.ts';
-import { parseRetryAfter } from '../../../src/resilience/retry-after.ts';
 import type { EndpointConfig } from '../config.ts';
 import { type SseMessage, SseReader } from './sse-reader.ts';
 

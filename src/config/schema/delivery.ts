@@ -7,7 +7,9 @@ import { duration, positiveInt } from './values.ts';
  */
 export function deliverySettings(defaults: { readonly timeout: string; readonly batchSize: number }) {
   return {
-    timeout: duration().prefault(defaults.timeout).describe('Time for one attempt, from connect to the last reply byte.'),
+    timeout: duration()
+      .prefault(defaults.timeout)
+      .describe('Time for one attempt, from connect to the last reply byte.'),
     sending_queue: z
       .strictObject({
         num_consumers: positiveInt()

@@ -14,7 +14,9 @@ const prometheusReader = z.strictObject({
     exporter: z.strictObject({
       prometheus: z.strictObject({
         host: text().prefault('localhost'),
-        port: positiveInt().check(z.lte(65535, { error: 'must not be greater than 65535' })).prefault(8888),
+        port: positiveInt()
+          .check(z.lte(65535, { error: 'must not be greater than 65535' }))
+          .prefault(8888),
       }),
     }),
   }),

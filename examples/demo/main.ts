@@ -1,0 +1,161 @@
+// The demo: simulated BMCs and an OTLP sink as processes of their own, and the agent between them on the repository's
+// otel-config.yaml, byte for byte. Prints counts every two seconds; breaks a BMC and the sink, so that one sees both heal.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { type Child, readyLine, startChild } from './child.ts';
+
+const BMCS = 12;
+const ENTRIES_PER_SECOND = 10;
+const REPORT_EVERY_MS = 2_000;
+/** Longest wait for what the BMCs still hold, after the last entry was written. */
+const DRAIN_MS = 10_000;
+const PASSWORD = 'demo';
+
+interface Counts {
+  readonly received: number;
+  readonly unique: number;
+}
+
+const { values } = parseArgs({ options: { duration: { type: 'string' } } });
+const durationMs =
+  values.duration === undefined ? Number.POSITIVE_INFINITY : Number.parseFloat(values.duration) * 1_000;
+
+const say = (text: string) => process.stdout.write(`${text}\n`);
+const post = async (url: string) => {
+  await (await fetch(url, { method: 'POST' })).text();
+};
+const ask = async <T>(url: string): Promise<T> => (await (await fetch(url)).json()) as T;
+
+const stopped = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopped.abort());
+
+const folder = await mkdtemp(join(tmpdir(), 'outband-demo-'));
+const children: Child[] = [];
+process.exitCode = 1;
+try {
+  await runDemo();
+} finally {
+  for (const child of children) child.process.stdin?.end();
+  await rm(folder, { recursive: true });
+}
+
+async function runDemo(): Promise<void> {
+  say(`Starting ${BMCS} simulated BMCs, every second one without an event stream, an OTLP sink, and the agent.`);
+  const sink = startChild(new URL('../../test/simulators/otlp-sink/main.ts', import.meta.url), []);
+  children.push(sink);
+  const fleet = startChild(new URL('../../test/simulators/bmc/main.ts', import.meta.url), [
+    ...['--count', String(BMCS), '--tls', '--half-without-sse', '--history', '5'],
+    ...['--username', 'demo', '--password', PASSWORD],
+  ]);
+  children.push(fleet);
+  const otlp = await readyLine<{ url: string; control: string }>(sink);
+  const bmcs = await readyLine<{ endpoints: unknown[]; ca: string; control: string }>(fleet);
+  const caFile = join(folder, 'ca.pem');
+  await writeFile(caFile, bmcs.ca);
+  const metricsPort = await freePort();
+
+  const agent = startChild(
+    new URL('./agent.ts', import.meta.url),
+    ['--config', new URL('../../otel-config.yaml', import.meta.url).pathname],
+    {
+      BMC_ENDPOINTS: JSON.stringify(bmcs.endpoints),
+      BMC_USERNAME: 'demo',
+      BMC_PASSWORD: PASSWORD,
+      BMC_CA_FILE: caFile,
+      BMC_POLL_INTERVAL: '2s',
+      OTLP_ENDPOINT: otlp.url,
+      OTLP_INSECURE: 'true',
+      METRICS_PORT: String(metricsPort),
+    },
+  );
+  children.push(agent);
+  void showAgentLog(agent);
+  agent.process.once('exit', () => stopped.abort());
+  say(`Metrics of the agent: http://localhost:${metricsPort}/metrics. Ctrl-C stops.`);
+
+  await post(`${bmcs.control}/rate?per_second=${ENTRIES_PER_SECOND}`);
+  const report = async () => {
+    const { received, unique } = await ask<Counts>(`${otlp.control}/counts`);
+    const { published, streams } = await ask<{ published: number; streams: number }>(`${bmcs.control}/truth`);
+    say(
+      `published ${published}  received ${received}  unique ${unique}  duplicates ${received - unique}  streams ${streams}`,
+    );
+    return { published, received, unique };
+  };
+  const script = [
+    {
+      at: 10_000,
+      what: 'bmc-0 now refuses its event stream: polling takes over for it alone.',
+      run: () => post(`${bmcs.control}/stream?bmc=0&kind=status&status=404`),
+    },
+    {
+      at: 20_000,
+      what: 'bmc-2 reboots: down for 5 s.',
+      run: async () => {
+        await post(`${bmcs.control}/down?bmc=2`);
+        void sleep(5_000, undefined, { signal: stopped.signal })
+          .catch(() => {})
+          .then(() => post(`${bmcs.control}/up?bmc=2`));
+      },
+    },
+    {
+      at: 30_000,
+      what: 'The sink answers 503 for 5 s: nothing may be lost.',
+      run: () => post(`${otlp.control}/fault?status=503`),
+    },
+    { at: 35_000, what: 'The sink is back.', run: () => post(`${otlp.control}/heal`) },
+  ];
+  const started = performance.now();
+  for (;;) {
+    const left = durationMs - (performance.now() - started);
+    if (stopped.signal.aborted || left <= 0) break;
+    await sleep(Math.min(REPORT_EVERY_MS, left), undefined, { signal: stopped.signal }).catch(() => {});
+    if (stopped.signal.aborted) break;
+    while (script[0] && performance.now() - started >= script[0].at) {
+      const { what, run } = script.shift()!;
+      say(`-- ${what}`);
+      await run();
+    }
+    await report();
+  }
+
+  say('Stopping: no new entries; waiting for what the BMCs still hold.');
+  await post(`${bmcs.control}/rate?per_second=0`);
+  await post(`${otlp.control}/heal`);
+  const drainUntil = performance.now() + DRAIN_MS;
+  let last = await report();
+  while (last.unique < last.published && performance.now() < drainUntil && agent.process.exitCode === null) {
+    await sleep(500);
+    last = await report();
+  }
+  const code = await agent.stop();
+  const { received, unique } = await ask<Counts>(`${otlp.control}/counts`);
+  await fleet.stop();
+  await sink.stop();
+  const lost = last.published - unique;
+  say(`published ${last.published} received ${received} duplicates ${received - unique} dead-lettered 0 lost ${lost}`);
+  process.exitCode = lost === 0 && code === 0 ? 0 : 1;
+}
+
+/** Warnings and errors of the agent, as it writes them. */
+async function showAgentLog({ process: child }: Child): Promise<void> {
+  child.stdout?.resume();
+  for await (const line of createInterface({ input: child.stderr! })) {
+    if (/\t(warn|error)\t/.test(line) || !line.includes('\t')) say(`   agent: ${line}`);
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+}

@@ -1,0 +1,102 @@
+import type { Clock } from '../component/clock.ts';
+import type { Component } from '../component/component.ts';
+import { deadline } from '../component/deadline.ts';
+import type { AgentConfig } from '../config/agent-config.ts';
+import type { OwnLogs } from '../platform/own-logs.ts';
+import type { OwnMetrics } from '../platform/own-metrics.ts';
+import { systemClock } from '../platform/system-clock.ts';
+import { buildGraph, type Graph, type Node } from './graph.ts';
+import { HostMaker } from './host.ts';
+
+export interface AgentOptions {
+  readonly config: AgentConfig;
+  readonly logs: OwnLogs;
+  readonly metrics: OwnMetrics;
+  /** Default: the system's. */
+  readonly clock?: Clock;
+  /** Default: `Math.random`. */
+  readonly random?: () => number;
+  /** A component reported that the process must end. Called once at most. */
+  readonly onFatal?: (component: string, error: Error) => void;
+}
+
+/** A configuration at work. Made by {@link createAgent}; started once, stopped once. */
+export interface Agent {
+  /** Extensions, exporters, processors, receivers. What had started is stopped again if one of them fails. */
+  start(): Promise<void>;
+  /**
+   * Receivers, processors, exporters, extensions, within `service::shutdown_timeout`. Safe twice.
+   * @returns the components that did not stop in time
+   */
+  stop(): Promise<readonly string[]>;
+}
+
+/** Builds the graph: runs every factory, opens nothing. Throws what a factory throws. */
+export function createAgent(options: AgentOptions): Agent {
+  const { config, logs, metrics, clock = systemClock, random = Math.random, onFatal = () => {} } = options;
+  const extensions = new Map<string, Component>();
+  const hosts = new HostMaker({ clock, random, logs, metrics }, extensions, onFatal);
+  return new RunningAgent(buildGraph(config, hosts, extensions), config, logs, metrics, clock);
+}
+
+class RunningAgent implements Agent {
+  readonly #graph: Graph;
+  readonly #config: AgentConfig;
+  readonly #logs: OwnLogs;
+  readonly #metrics: OwnMetrics;
+  readonly #clock: Clock;
+  readonly #started: Node[] = [];
+  #stopping: Promise<readonly string[]> | undefined;
+
+  constructor(graph: Graph, config: AgentConfig, logs: OwnLogs, metrics: OwnMetrics, clock: Clock) {
+    this.#graph = graph;
+    this.#config = config;
+    this.#logs = logs;
+    this.#metrics = metrics;
+    this.#clock = clock;
+  }
+
+  async start(): Promise<void> {
+    const { extensions, exporters, processors, receivers } = this.#graph;
+    try {
+      await this.#metrics.start();
+      for (const node of [...extensions, ...exporters, ...processors, ...receivers]) {
+        this.#started.push(node);
+        await node.component.start(node.host);
+      }
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+    this.#logs.logger().info('Everything is ready. Begin running and processing data.');
+  }
+
+  stop(): Promise<readonly string[]> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<readonly string[]> {
+    using limit = deadline(this.#clock, this.#config.service.shutdown_timeout, 'the stop');
+    const hung: string[] = [];
+    for (const node of this.#started.toReversed()) {
+      const stopped = await inTime(node.component.shutdown(limit.signal), limit.signal);
+      if (!stopped) hung.push(node.name);
+    }
+    await this.#metrics.shutdown();
+    return hung;
+  }
+}
+
+/** Whether the work ended, well or badly, before the signal. */
+async function inTime(work: Promise<void>, signal: AbortSignal): Promise<boolean> {
+  if (signal.aborted) return false;
+  const late = new Promise<boolean>((resolve) => {
+    signal.addEventListener('abort', () => resolve(false), { once: true });
+  });
+  const done = work.then(
+    () => true,
+    () => true,
+  );
+  return Promise.race([done, late]);
+}

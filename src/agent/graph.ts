@@ -1,0 +1,80 @@
+import type { Component } from '../component/component.ts';
+import type { LogsConsumer, NextConsumers } from '../component/consumer.ts';
+import type { ExporterFactory } from '../component/factory.ts';
+import type { AgentConfig, ConfiguredComponent, PipelineConfig } from '../config/agent-config.ts';
+import { hasDelivery } from '../config/schema/delivery.ts';
+import { DirectExporter } from '../delivery/direct-exporter.ts';
+import { ExporterPipeline } from '../delivery/exporter-pipeline.ts';
+import { fanOut } from '../delivery/fan-out.ts';
+import type { HostMaker } from './host.ts';
+
+/** A component with the name it has in log lines. */
+export interface Node {
+  readonly name: string;
+  readonly component: Component;
+  readonly host: ReturnType<HostMaker['make']>;
+}
+
+/** All components, connected but not started. In start order: each group feeds only what stands before it. */
+export interface Graph {
+  readonly extensions: readonly Node[];
+  readonly exporters: readonly Node[];
+  readonly processors: readonly Node[];
+  readonly receivers: readonly Node[];
+}
+
+/**
+ * Builds every component that a pipeline or `service::extensions` names, each once: one receiver or exporter is one
+ * instance however many pipelines name it, a processor is one instance per pipeline. Factories open nothing.
+ * @param extensions is filled with what hosts may ask for
+ */
+export function buildGraph(config: AgentConfig, hosts: HostMaker, extensions: Map<string, Component>): Graph {
+  const extensionNodes = config.service.extensions.map((key): Node => {
+    const { id, factory, config: settings } = config.extensions.get(key)!;
+    const host = hosts.make('extension', key);
+    const component = factory.create({ id, config: settings, host });
+    extensions.set(key, component);
+    return { name: `extension ${key}`, component, host };
+  });
+
+  const exporters = new Map<string, Node & { readonly component: LogsConsumer }>();
+  for (const key of used(config.pipelines, 'exporters')) {
+    const host = hosts.make('exporter', key);
+    const component = exporterOf(config.exporters.get(key)!, host);
+    exporters.set(key, { name: `exporter ${key}`, component, host });
+  }
+
+  const processors: Node[] = [];
+  /** Where each receiver's data goes, per pipeline. */
+  const heads = new Map<string, LogsConsumer[]>();
+  for (const pipeline of config.pipelines) {
+    let next = fanOut(pipeline.exporters.map((key) => exporters.get(key)!.component));
+    for (const key of pipeline.processors.toReversed()) {
+      const { id, factory, config: settings } = config.processors.get(key)!;
+      const host = hosts.make('processor', key);
+      const component = factory.create({ id, config: settings, host, next });
+      processors.push({ name: `processor ${key} of ${pipeline.key}`, component, host });
+      next = component;
+    }
+    for (const key of pipeline.receivers) heads.set(key, [...(heads.get(key) ?? []), next]);
+  }
+
+  const receivers = used(config.pipelines, 'receivers').map((key): Node => {
+    const { id, factory, config: settings } = config.receivers.get(key)!;
+    const host = hosts.make('receiver', key);
+    const next: NextConsumers = { logs: fanOut(heads.get(key)!) };
+    return { name: `receiver ${key}`, component: factory.create({ id, config: settings, host, next }), host };
+  });
+  return { extensions: extensionNodes, exporters: [...exporters.values()], processors, receivers };
+}
+
+function exporterOf({ id, key, factory, config }: ConfiguredComponent<ExporterFactory>, host: Node['host']) {
+  const sender = factory.create({ id, config, host });
+  return hasDelivery(config)
+    ? new ExporterPipeline({ exporter: key, sender, settings: config, host })
+    : new DirectExporter(sender, host);
+}
+
+function used(pipelines: readonly PipelineConfig[], kind: 'receivers' | 'exporters'): string[] {
+  return [...new Set(pipelines.flatMap((pipeline) => pipeline[kind]))];
+}

@@ -1,0 +1,8 @@
+import debug from '../exporters/debug/index.ts';
+import otlpHttp from '../exporters/otlp-http/index.ts';
+import bmcLogs from '../receivers/bmc-logs/index.ts';
+import type { AnyFactory } from './component/factory.ts';
+import scheduler from './extensions/scheduler/index.ts';
+
+/** The components that ship with outband. A new one is one line here and a folder of its own. */
+export const builtins: readonly AnyFactory[] = [bmcLogs, otlpHttp, debug, scheduler];

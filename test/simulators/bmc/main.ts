@@ -1,0 +1,98 @@
+// A fleet of simulated BMCs as a process of its own. Prints one line of JSON when it is ready:
+//   {"endpoints": [{"name", "address"}], "ca": "<PEM>", "control": "http://127.0.0.1:<port>"}
+// Commands are POSTs to `control`: /append?bmc=0&n=5, /stream?bmc=0&kind=status&status=503, /down?bmc=0, /up?bmc=0,
+// /rate?per_second=10 (entries appended over the whole fleet), and GET /truth.
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { parseArgs } from 'node:util';
+import { tiedToParent } from '../parent.ts';
+import type { StreamBehaviour } from './event-stream.ts';
+import { startBmcFleet } from './fleet.ts';
+
+const { values } = parseArgs({
+  options: {
+    count: { type: 'string', default: '10' },
+    tree: { type: 'string' },
+    tls: { type: 'boolean', default: false },
+    /** Every second BMC has no event stream. */
+    'half-without-sse': { type: 'boolean', default: false },
+    username: { type: 'string' },
+    password: { type: 'string' },
+    /** Entries that each log holds from the start. */
+    history: { type: 'string', default: '0' },
+  },
+});
+
+const fleet = await startBmcFleet({
+  count: Number(values.count),
+  tls: values.tls,
+  ...(values.tree !== undefined && { tree: values.tree }),
+  ...(values.username !== undefined && {
+    account: { username: values.username, password: values.password ?? '' },
+  }),
+});
+for (const [index, bmc] of fleet.bmcs.entries()) {
+  if (values['half-without-sse'] && index % 2 === 1) bmc.eventService = index % 4 === 1 ? 'null_uri' : 'disabled';
+  for (let n = 0; n < Number(values.history); n++) bmc.append({ log: n % bmc.machine.logs.length });
+}
+
+let ticker: NodeJS.Timeout | undefined;
+let turn = 0;
+const setRate = (perSecond: number) => {
+  clearInterval(ticker);
+  if (perSecond <= 0) return;
+  ticker = setInterval(() => {
+    const bmc = fleet.bmc(turn++ % fleet.bmcs.length);
+    bmc.append({ log: turn % bmc.machine.logs.length });
+    if (turn % 20 === 0) for (const one of fleet.bmcs) one.heartbeat();
+  }, 1_000 / perSecond);
+};
+
+const control = createServer((request, response) => {
+  const url = new URL(request.url ?? '/', 'http://control');
+  const query = Object.fromEntries(url.searchParams);
+  const bmc = fleet.bmcs[Number(query.bmc ?? 0)];
+  const answer = (status: number, body: unknown) => response.writeHead(status).end(JSON.stringify(body));
+  void (async () => {
+    if (!bmc) return answer(404, { error: `no BMC ${query.bmc}` });
+    switch (url.pathname) {
+      case '/append':
+        for (let n = 0; n < Number(query.n ?? 1); n++) bmc.append({ log: n % bmc.machine.logs.length });
+        break;
+      case '/stream':
+        bmc.stream = { ...query, ...(query.status && { status: Number(query.status) }) } as unknown as StreamBehaviour;
+        bmc.cutStreams();
+        break;
+      case '/down':
+        await bmc.down();
+        break;
+      case '/up':
+        await bmc.up();
+        break;
+      case '/rate':
+        setRate(Number(query.per_second));
+        break;
+      case '/truth':
+        return answer(200, { published: fleet.truth.published, streams: openStreams() });
+      default:
+        return answer(404, { error: `no command ${url.pathname}` });
+    }
+    answer(200, {});
+  })();
+});
+const openStreams = () => fleet.bmcs.reduce((sum, one) => sum + one.openStreams, 0);
+control.listen(0, '127.0.0.1', () => {
+  const ready = {
+    endpoints: fleet.bmcs.map(({ name, address }) => ({ name, address })),
+    ca: fleet.ca,
+    control: `http://127.0.0.1:${(control.address() as AddressInfo).port}`,
+  };
+  process.stdout.write(`${JSON.stringify(ready)}\n`);
+});
+
+tiedToParent(async () => {
+  setRate(0);
+  await fleet.close();
+  control.close();
+  control.closeAllConnections();
+});

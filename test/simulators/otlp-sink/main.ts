@@ -1,0 +1,36 @@
+// An OTLP sink as a process of its own. Prints one line of JSON when it is ready:
+//   {"url": "http://127.0.0.1:<port>", "control": "http://127.0.0.1:<port>"}
+// POST <control>/fault?status=503 makes every request fail, POST <control>/heal ends it, GET <control>/counts tells.
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tiedToParent } from '../parent.ts';
+import { startOtlpSink } from './sink.ts';
+
+const sink = await startOtlpSink();
+
+const counts = () => {
+  const byReceiver: Record<string, number> = {};
+  for (const { scope } of sink.records) byReceiver[scope] = (byReceiver[scope] ?? 0) + 1;
+  return { received: sink.records.length, unique: sink.unique, requests: sink.requests, byReceiver };
+};
+
+const control = createServer((request, response) => {
+  const url = new URL(request.url ?? '/', 'http://control');
+  if (url.pathname === '/fault') sink.fault = { status: Number(url.searchParams.get('status') ?? 503) };
+  else if (url.pathname === '/heal') sink.fault = undefined;
+  else if (url.pathname !== '/counts') {
+    response.writeHead(404).end();
+    return;
+  }
+  response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(counts()));
+});
+control.listen(0, '127.0.0.1', () => {
+  const { port } = control.address() as AddressInfo;
+  process.stdout.write(`${JSON.stringify({ url: sink.url, control: `http://127.0.0.1:${port}` })}\n`);
+});
+
+tiedToParent(async () => {
+  await sink.close();
+  control.close();
+  control.closeAllConnections();
+});

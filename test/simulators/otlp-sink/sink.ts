@@ -1,0 +1,102 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { gunzipSync } from 'node:zlib';
+import { Watchers } from '../watchers.ts';
+import { decodeJson, decodeProtobuf, type SinkRecord } from './decode.ts';
+
+/** What the sink does instead of taking a request. */
+export type SinkFault =
+  | { readonly status: number; readonly headers?: Record<string, string>; readonly body?: string }
+  /** Reads the request and never answers. */
+  | 'hang'
+  /** Takes the records and cuts the connection before the answer. */
+  | 'take_and_reset';
+
+export interface OtlpSink {
+  readonly url: string;
+  /** Everything that was answered with 2xx (or taken), in order of arrival. */
+  readonly records: readonly SinkRecord[];
+  /** Requests, those that were refused included. */
+  readonly requests: number;
+  readonly unique: number;
+  readonly encodings: ReadonlySet<string>;
+  /** Until `undefined` is set again, every request meets this fault. */
+  fault: SinkFault | undefined;
+  /** The next answers with 2xx carry this body. */
+  reply: { readonly body: string; readonly contentType: string } | undefined;
+  /** Resolves as soon as the predicate holds; looked at after each request. */
+  waitFor(predicate: (sink: OtlpSink) => boolean): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** An OTLP/HTTP endpoint on loopback that decodes what it is sent, JSON and protobuf, plain and gzip. */
+export async function startOtlpSink(options: { readonly port?: number } = {}): Promise<OtlpSink> {
+  const watchers = new Watchers();
+  const records: SinkRecord[] = [];
+  const uids = new Set<unknown>();
+  const encodings = new Set<string>();
+  let requests = 0;
+
+  const take = (request: IncomingMessage, body: Buffer): void => {
+    const type = request.headers['content-type'] ?? '';
+    const encoding = request.headers['content-encoding'] ?? 'identity';
+    encodings.add(`${type} ${encoding}`);
+    const bytes = encoding === 'gzip' ? gunzipSync(body) : body;
+    for (const record of type.includes('json') ? decodeJson(bytes) : decodeProtobuf(bytes)) {
+      records.push(record);
+      uids.add(`${record.resource['redfish.endpoint']} ${record.attributes['log.record.uid']}`);
+    }
+  };
+
+  const answer = (request: IncomingMessage, response: ServerResponse, body: Buffer): void => {
+    requests++;
+    const { fault } = sink;
+    try {
+      if (fault === 'hang') return;
+      if (fault === 'take_and_reset') {
+        take(request, body);
+        request.socket.destroy();
+      } else if (fault) response.writeHead(fault.status, fault.headers).end(fault.body ?? '');
+      else if (request.method !== 'POST' || request.url !== '/v1/logs') response.writeHead(404).end();
+      else {
+        take(request, body);
+        response.setHeader('content-type', sink.reply?.contentType ?? request.headers['content-type'] ?? '');
+        response.writeHead(200).end(sink.reply?.body ?? '');
+      }
+    } catch (error) {
+      response.writeHead(400).end(String(error));
+    } finally {
+      watchers.notify();
+    }
+  };
+
+  const server = createServer((request, response) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => answer(request, response, Buffer.concat(chunks)));
+    request.on('error', () => {});
+  });
+  server.keepAliveTimeout = 0;
+  await new Promise<void>((resolve) => server.listen(options.port ?? 0, '127.0.0.1', resolve));
+
+  const sink: OtlpSink = {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    records,
+    get requests() {
+      return requests;
+    },
+    get unique() {
+      return uids.size;
+    },
+    encodings,
+    fault: undefined,
+    reply: undefined,
+    waitFor: (predicate) => watchers.until(() => predicate(sink)),
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+  return sink;
+}

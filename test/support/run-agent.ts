@@ -1,0 +1,72 @@
+import { AggregationTemporality, MetricReader } from '@opentelemetry/sdk-metrics';
+import { type Agent, createAgent } from '../../src/agent/agent.ts';
+import { builtins } from '../../src/builtins.ts';
+import type { Clock } from '../../src/component/clock.ts';
+import type { AnyFactory } from '../../src/component/factory.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { ConfigError } from '../../src/config/problem.ts';
+import { createOwnLogs } from '../../src/platform/own-logs.ts';
+import { createOwnMetrics } from '../../src/platform/own-metrics.ts';
+import { systemClock } from '../../src/platform/system-clock.ts';
+
+/** A line of the agent's own log, parsed. */
+export type LogLine = Readonly<Record<string, unknown>> & { readonly level: string; readonly msg: string };
+
+export interface TestAgent extends Agent {
+  readonly lines: readonly LogLine[];
+  /** Sum of a counter over all label sets that contain these labels. */
+  metric(name: string, labels?: Readonly<Record<string, unknown>>): Promise<number>;
+}
+
+class TestReader extends MetricReader {
+  constructor() {
+    super({ aggregationTemporalitySelector: () => AggregationTemporality.CUMULATIVE });
+  }
+  protected override async onForceFlush(): Promise<void> {}
+  protected override async onShutdown(): Promise<void> {}
+}
+
+export interface RunOptions {
+  readonly clock?: Clock;
+  readonly random?: () => number;
+  readonly factories?: readonly AnyFactory[];
+}
+
+/** A whole agent in this process, from the text of its configuration. */
+export function agentOf(yaml: string, options: RunOptions = {}): TestAgent {
+  const { clock = systemClock, factories = builtins } = options;
+  const source = { env: () => undefined, file: () => '' };
+  const result = loadConfig('test.yaml', yaml, factories, source);
+  if ('problems' in result) throw new ConfigError(result.problems);
+  const lines: LogLine[] = [];
+  const logs = createOwnLogs({
+    level: 'debug',
+    encoding: 'json',
+    clock,
+    write: (line) => lines.push(JSON.parse(line)),
+  });
+  const reader = new TestReader();
+  const metrics = createOwnMetrics(undefined, 'test', [reader]);
+  const agent = createAgent({
+    config: result.config,
+    logs,
+    metrics,
+    clock,
+    ...(options.random && { random: options.random }),
+  });
+  return {
+    lines,
+    start: () => agent.start(),
+    stop: () => agent.stop(),
+    async metric(name, labels = {}) {
+      const { resourceMetrics } = await reader.collect();
+      const points = resourceMetrics.scopeMetrics
+        .flatMap((scope) => scope.metrics)
+        .filter((metric) => metric.descriptor.name === name)
+        .flatMap((metric) => metric.dataPoints as { attributes: Record<string, unknown>; value: number }[]);
+      return points
+        .filter(({ attributes }) => Object.entries(labels).every(([key, value]) => attributes[key] === value))
+        .reduce((sum, { value }) => sum + value, 0);
+    },
+  };
+}
