@@ -166,31 +166,19 @@ export const bmcLogsConfig = settings
 export type BmcLogsConfig = z.output<typeof bmcLogsConfig>;
 export type EndpointConfig = BmcLogsConfig['endpoints'][number];
 
+type Issue = (path: (string | number)[], message: string) => void;
+
 /** Rules over several settings. They run beside type errors, so any part may be missing here. */
 function checkTogether(config: Partial<Settings>, context: z.RefinementCtx): void {
-  const issue = (path: (string | number)[], message: string) => context.addIssue({ code: 'custom', path, message });
+  const issue: Issue = (path, message) => context.addIssue({ code: 'custom', path, message });
   const endpoints = Array.isArray(config.endpoints) ? config.endpoints : [];
-  const inUse = new Set<string>([config.mode ?? 'auto', ...endpoints.flatMap((one) => one?.mode ?? [])]);
-  const only = inUse.size === 1 ? ` when mode is "${[...inUse][0]}"` : ' when no endpoint uses it';
+  checkSections(config, new Set([config.mode ?? 'auto', ...endpoints.flatMap((one) => one?.mode ?? [])]), issue);
 
-  if (config.periodic === undefined && inUse.has('periodic'))
-    issue([], '"periodic" is required when mode is "periodic"');
-  if (config.periodic !== undefined && !inUse.has('auto') && !inUse.has('periodic'))
-    issue(['periodic'], `"periodic" must not be set${only}`);
-  if (config.sse !== undefined && !inUse.has('auto') && !inUse.has('sse'))
-    issue(['sse'], `"sse" must not be set${only}`);
-  if (config.auto !== undefined && !inUse.has('auto')) issue(['auto'], `"auto" must not be set${only}`);
-
-  const lifetime = config.sse?.min_stream_lifetime ?? 30_000;
-  const trial = config.auto?.trial_lifetime ?? 60_000;
-  if (trial < lifetime && inUse.has('auto'))
-    issue(['auto', 'trial_lifetime'], 'must not be less than sse.min_stream_lifetime');
-
-  const byName = new Map<string, number>();
+  const firstWithName = new Map<string, number>();
   for (const [index, one] of endpoints.entries()) {
     if (typeof one?.name === 'string') {
-      const first = byName.get(one.name);
-      if (first === undefined) byName.set(one.name, index);
+      const first = firstWithName.get(one.name);
+      if (first === undefined) firstWithName.set(one.name, index);
       else issue(['endpoints', index, 'name'], `duplicate endpoint name "${one.name}" (also at endpoints::${first})`);
     }
     if (typeof one?.address === 'string') {
@@ -198,6 +186,22 @@ function checkTogether(config: Partial<Settings>, context: z.RefinementCtx): voi
       if (mistake) issue(['endpoints', index, 'address'], mistake);
     }
   }
+}
+
+/** A section that no mode in use reads is a mistake, not something to skip in silence. */
+function checkSections(config: Partial<Settings>, inUse: ReadonlySet<ConfiguredMode>, issue: Issue): void {
+  if (![...inUse].every((one) => modes.includes(one))) return;
+  const readers = { periodic: ['auto', 'periodic'], sse: ['auto', 'sse'], auto: ['auto'] } as const;
+  const when = inUse.size === 1 ? `when mode is "${[...inUse][0]}"` : 'when no endpoint uses it';
+  for (const [section, readBy] of Object.entries(readers))
+    if (config[section as keyof typeof readers] !== undefined && !readBy.some((mode) => inUse.has(mode)))
+      issue([section], `"${section}" must not be set ${when}`);
+  if (config.periodic === undefined && inUse.has('periodic'))
+    issue([], '"periodic" is required when mode is "periodic"');
+  const lifetime = config.sse?.min_stream_lifetime ?? sse.parse({}).min_stream_lifetime;
+  const trial = config.auto?.trial_lifetime ?? auto.parse({}).trial_lifetime;
+  if (inUse.has('auto') && trial < lifetime)
+    issue(['auto', 'trial_lifetime'], 'must not be less than sse.min_stream_lifetime');
 }
 
 function withScheme(address: string): string {

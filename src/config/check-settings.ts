@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import type { ErrorCode } from '../component/error-codes.ts';
 import { pathKey } from './references.ts';
-import { suggest } from './suggest.ts';
+import { nearest, suggest } from './suggest.ts';
 import type { Path } from './yaml-file.ts';
 
 /** A mistake at a path inside some settings. */
@@ -38,7 +38,20 @@ export function checkSettings<T>(
     result = schema.safeParse(input);
   }
   if (result.success) return { value: result.data };
-  return { problems: result.error.issues.flatMap((issue) => explain(issue, schema, input, references)) };
+  const { issues } = result.error;
+  const misspelled = new Set(issues.flatMap((issue) => keysMeant(issue, schema)));
+  const real = issues.filter(
+    ({ path }) => valueAt(input, path as Path) !== undefined || !misspelled.has(pathKey(path as Path)),
+  );
+  return { problems: real.flatMap((issue) => explain(issue, schema, input, references)) };
+}
+
+/** Where the keys would stand that unknown keys were probably meant to be: those are not missing, they are misspelled. */
+function keysMeant(issue: z.core.$ZodIssue, schema: z.ZodType): string[] {
+  if (issue.code !== 'unrecognized_keys') return [];
+  const path = issue.path as Path;
+  const valid = keysAt(schema, path);
+  return issue.keys.map((key) => nearest(key, valid) ?? key).map((key) => pathKey([...path, key]));
 }
 
 function explain(

@@ -12,7 +12,8 @@ export function suggest(name: string, valid: readonly string[]): string {
   return `(valid values: [${names.length > MOST_NAMES ? `${shown} ...` : shown}])`;
 }
 
-function nearest(name: string, valid: readonly string[]): string | undefined {
+/** The valid name that was probably meant. */
+export function nearest(name: string, valid: readonly string[]): string | undefined {
   const spelled = valid.find((candidate) => plain(candidate) === plain(name));
   if (spelled !== undefined) return spelled;
   const limit = name.length < 5 ? 1 : 2;

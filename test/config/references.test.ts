@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { expandReferences } from '../../src/config/references.ts';
+
+const env: Record<string, string> = {
+  HOST: 'example.net',
+  PORT: '8080',
+  LIST: '[a, b]',
+  EMPTY: '',
+  TRICKY: 'pa$$w${HOST}rd',
+  NAME: 'HOST',
+  DIR: 'secrets',
+};
+const source = {
+  env: (name: string) => env[name],
+  file: (path: string) => {
+    if (path === 'secrets/bmc') return 'from file\n';
+    throw new Error(`cannot read \${file:${path}}: no such file or directory`);
+  },
+};
+const expand = (value: unknown) => expandReferences(value, source);
+
+for (const [written, expected] of [
+  ['plain', 'plain'],
+  ['${env:HOST}', 'example.net'],
+  ['${HOST}', 'example.net'],
+  ['https://${env:HOST}:${env:PORT}/x', 'https://example.net:8080/x'],
+  ['${env:PORT}', 8080],
+  ['${env:LIST}', ['a', 'b']],
+  ['${env:MISSING:-fallback}', 'fallback'],
+  ['${env:MISSING:-[{ a: 1 }]}', [{ a: 1 }]],
+  ['${env:EMPTY:-fallback}', null],
+  ['costs 5$$', 'costs 5$'],
+  ['$${env:HOST}', '${env:HOST}'],
+  ['${env:TRICKY}', 'pa$$w${HOST}rd'],
+  ['${env:${env:NAME}}', 'example.net'],
+  ['${file:${env:DIR}/bmc}', 'from file'],
+] as const)
+  test(`${written} becomes ${JSON.stringify(expected)}`, () => {
+    const { value, problems } = expand({ key: written });
+    assert.deepEqual(value, { key: expected });
+    assert.deepEqual(problems, []);
+  });
+
+test('keys are never expanded', () => assert.deepEqual(expand({ '${env:HOST}': 1 }).value, { '${env:HOST}': 1 }));
+
+test('an unset variable without default is null and a warning', () => {
+  const { value, warnings } = expand({ a: ['${env:MISSING}'] });
+  assert.deepEqual(value, { a: [null] });
+  assert.deepEqual(warnings, [{ path: ['a', 0], message: '${env:MISSING} is not set' }]);
+});
+
+test('a file that is missing, an open brace and a strange name are problems at their place', () => {
+  const { problems } = expand({ a: '${file:nowhere}', b: '${env:HOST', c: '${http://x}' });
+  assert.deepEqual(
+    problems.map(({ path }) => path),
+    [['a'], ['b'], ['c']],
+  );
+  assert.match(problems[0]!.message, /no such file/);
+});
