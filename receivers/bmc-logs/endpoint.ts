@@ -29,6 +29,7 @@ import { StreamReader } from './stream-reader.ts';
 const PIPELINE_PATIENCE_MS = 60_000;
 /** Beyond its own limits a run of the target gets this much for the request under way. */
 const RUN_SLACK_MS = 65_000;
+const STOP_GRACE_MS = 2_000;
 const MOST_GAP_FILL_SPACING_MS = 30_000;
 
 export interface EndpointOptions {
@@ -60,7 +61,10 @@ export class Endpoint {
   readonly #lane: DeliveryLane;
   readonly #ledger = new JoinLedger();
   readonly #resource: ResourceCache;
+  /** Ends all reading. */
   readonly #stop = new AbortController();
+  /** Ends the delivery of what was read. */
+  readonly #abandon = new AbortController();
   #parts: Parts | undefined;
   #loop: Promise<void> | undefined;
   /** Root and stream capability; renewed when old, before each trial, and after an answer that contradicts them. */
@@ -88,7 +92,7 @@ export class Endpoint {
       next,
       origin: { receiver, target: endpoint.name },
       clock: host.clock,
-      signal: this.#stop.signal,
+      signal: this.#abandon.signal,
       onDelivered: events.delivered,
     });
   }
@@ -147,10 +151,16 @@ export class Endpoint {
     });
   }
 
-  async shutdown(): Promise<void> {
-    this.#stop.abort(new OutbandError('shutting_down', `endpoint ${this.#options.endpoint.name} stops`));
+  /** Reads no more; what was read goes out if the pipeline takes it soon, else it stays behind the position. */
+  async shutdown(signal: AbortSignal): Promise<void> {
+    const { host, endpoint } = this.#options;
+    this.#stop.abort(new OutbandError('shutting_down', `endpoint ${endpoint.name} stops`));
+    using grace = deadline(host.clock, STOP_GRACE_MS, 'the last delivery', signal);
+    grace.signal.addEventListener('abort', () => this.#abandon.abort(grace.signal.reason), { once: true });
     await this.#parts?.target.unregister();
     await this.#loop;
+    await this.#undelivered;
+    this.#abandon.abort();
     await this.#parts?.client.close();
   }
 

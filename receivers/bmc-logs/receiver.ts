@@ -32,7 +32,7 @@ export class BmcLogsReceiver implements Component {
     await Promise.all(this.#endpoints.map((endpoint) => endpoint.start()));
   }
 
-  async shutdown(): Promise<void> {
-    await Promise.all(this.#endpoints.map((endpoint) => endpoint.shutdown()));
+  async shutdown(signal: AbortSignal): Promise<void> {
+    await Promise.all(this.#endpoints.map((endpoint) => endpoint.shutdown(signal)));
   }
 }

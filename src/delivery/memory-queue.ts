@@ -51,7 +51,7 @@ export class MemoryQueue {
   async put(records: readonly ReadableLogRecord[], signal: AbortSignal): Promise<void> {
     const bytes = records.reduce((sum, record) => sum + estimateBytes(record), 0);
     while (this.#heldRecords > 0 && !this.#fits(records.length, bytes)) await this.#room(signal);
-    if (signal.aborted) throw queueFull();
+    if (signal.aborted) throw refusal(signal);
     this.#heldRecords += records.length;
     this.#heldBytes += bytes;
     return new Promise((resolve, reject) => {
@@ -70,7 +70,7 @@ export class MemoryQueue {
       const abandoned = () => {
         const place = this.#items.indexOf(item);
         if (place >= 0) this.#remove(place, 1);
-        settle(queueFull());
+        settle(refusal(signal));
       };
       signal.addEventListener('abort', abandoned, { once: true });
       this.#items.push(item);
@@ -117,8 +117,8 @@ export class MemoryQueue {
 
   #room(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (signal.aborted) return reject(queueFull());
-      const aborted = () => reject(queueFull());
+      if (signal.aborted) return reject(refusal(signal));
+      const aborted = () => reject(refusal(signal));
       signal.addEventListener('abort', aborted, { once: true });
       this.#waitingForRoom.push(() => {
         signal.removeEventListener('abort', aborted);
@@ -128,7 +128,9 @@ export class MemoryQueue {
   }
 }
 
-function queueFull(): RetryableError {
+/** Why the caller's records were not taken: the agent stops, or nobody took them while it waited. */
+function refusal({ reason }: AbortSignal): RetryableError {
+  if (reason instanceof RetryableError) return reason;
   return new RetryableError('queue_full', 'the records were not delivered while the caller waited', {
     hint: 'the backend of this exporter is slow or down',
   });

@@ -135,7 +135,9 @@ export class SchedulerExtension implements Component, Scheduler {
     const abort = new AbortController();
     entry.lastStart = start;
     this.#inFlight++;
-    const settled = this.#run(entry, missed, abort.signal).finally(() => {
+    // In a later turn, so that a run that asks for another one already counts as in flight.
+    const work = Promise.resolve().then(() => this.#run(entry, missed, abort.signal));
+    const settled = work.finally(() => {
       entry.running = undefined;
       this.#inFlight--;
       this.#wake.abort();

@@ -1,0 +1,32 @@
+import { createNoopMeter } from '@opentelemetry/api';
+import type { Clock } from '../../src/component/clock.ts';
+import type { Component, ComponentStatus, Host } from '../../src/component/component.ts';
+import type { Scheduler } from '../../src/component/scheduler.ts';
+import { systemClock } from '../../src/platform/system-clock.ts';
+
+export interface TestHost extends Host {
+  readonly lines: { readonly level: string; readonly message: string; readonly fields: unknown }[];
+  readonly statuses: ComponentStatus[];
+}
+
+/** The host of one component under test. */
+export function testHost(
+  options: { clock?: Clock; random?: () => number; scheduler?: Component & Scheduler } = {},
+): TestHost {
+  const lines: TestHost['lines'] = [];
+  const statuses: ComponentStatus[] = [];
+  const log = (level: string) => (message: string, fields?: unknown) => {
+    lines.push({ level, message, fields });
+  };
+  return {
+    clock: options.clock ?? systemClock,
+    random: options.random ?? (() => 0.5),
+    logger: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
+    meter: createNoopMeter(),
+    extension: () => options.scheduler!,
+    scheduler: () => options.scheduler!,
+    report: (status) => statuses.push(status),
+    lines,
+    statuses,
+  };
+}
