@@ -8,12 +8,15 @@ import { ConfigError } from '../../src/config/problem.ts';
 import { createOwnLogs } from '../../src/platform/own-logs.ts';
 import { createOwnMetrics } from '../../src/platform/own-metrics.ts';
 import { systemClock } from '../../src/platform/system-clock.ts';
+import { Watchers } from '../simulators/watchers.ts';
 
 /** A line of the agent's own log, parsed. */
 export type LogLine = Readonly<Record<string, unknown>> & { readonly level: string; readonly msg: string };
 
 export interface TestAgent extends Agent {
   readonly lines: readonly LogLine[];
+  /** Resolves as soon as the agent has written a line like this; looks at the lines so far, too. */
+  line(predicate: (line: LogLine) => boolean): Promise<LogLine>;
   /** Sum of a counter over all label sets that contain these labels. */
   metric(name: string, labels?: Readonly<Record<string, unknown>>): Promise<number>;
 }
@@ -39,11 +42,15 @@ export function agentOf(yaml: string, options: RunOptions = {}): TestAgent {
   const result = loadConfig('test.yaml', yaml, factories, source);
   if ('problems' in result) throw new ConfigError(result.problems);
   const lines: LogLine[] = [];
+  const watchers = new Watchers();
   const logs = createOwnLogs({
     level: 'debug',
     encoding: 'json',
     clock,
-    write: (line) => lines.push(JSON.parse(line)),
+    write: (line) => {
+      lines.push(JSON.parse(line));
+      watchers.notify();
+    },
   });
   const reader = new TestReader();
   const metrics = createOwnMetrics(undefined, 'test', [reader]);
@@ -56,6 +63,10 @@ export function agentOf(yaml: string, options: RunOptions = {}): TestAgent {
   });
   return {
     lines,
+    async line(predicate) {
+      await watchers.until(() => lines.some(predicate));
+      return lines.find(predicate)!;
+    },
     start: () => agent.start(),
     stop: () => agent.stop(),
     async metric(name, labels = {}) {

@@ -66,7 +66,7 @@ export class RedfishClient {
         const answer = await this.#request(url, limit.signal);
         if (!REDIRECTS.has(answer.statusCode) || redirects === MAX_REDIRECTS)
           return { url, body: await this.#readObject(url, answer, limit.signal) };
-        answer.body.destroy();
+        discard(answer.body);
         url = this.resolve(answer.headers.location, url);
       }
     } finally {
@@ -117,7 +117,7 @@ export class RedfishClient {
   async #readObject(url: URL, answer: Dispatcher.ResponseData, signal: AbortSignal): Promise<JsonObject> {
     const { statusCode: status, body } = answer;
     if (status !== 200) {
-      body.destroy();
+      discard(body);
       throw statusError(status, url);
     }
     const text = await this.#readText(url, body, signal);
@@ -187,6 +187,11 @@ export function asBmcError(error: unknown, url: URL, signal?: AbortSignal): Outb
   if (/^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|EPROTO)/.test(code))
     return new OutbandError('bmc_tls', text, { cause: error });
   return new OutbandError('bmc_unreachable', text, { cause: error });
+}
+
+/** Drops a body unread, with its connection: what it holds is the peer's choice. undici tells of that as an error. */
+function discard(body: Dispatcher.ResponseData['body']): void {
+  body.on('error', () => {}).destroy();
 }
 
 function isStaleConnection(error: unknown): boolean {

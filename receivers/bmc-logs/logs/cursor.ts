@@ -25,14 +25,28 @@ export class ServiceCursor {
   readonly #uris = new Map<string, number>();
   /** Entries that the stream has told already, by base. */
   readonly #streamed = new Map<string, number>();
-  /** Read in every walk: if it changed, the log was cleared and its URIs name other entries now. */
   #newestUri: string | undefined;
-  #newestSeen = false;
+  /** Of the newest entry when this walk began; fetched although it is known, to see whether URIs still name the same. */
+  #probeUri: string | undefined;
 
   /** A walk from the first page begins. */
   beginRead(): void {
     this.#read++;
-    this.#newestSeen = false;
+    this.#probeUri = this.linkOnly ? this.#newestUri : undefined;
+  }
+
+  /**
+   * At the end of a walk: the newest entry that was known is gone, or its URI names another one. The log was cleared,
+   * and URIs that this walk skipped as known may be new entries.
+   */
+  get urisReused(): boolean {
+    return this.#probeUri !== undefined;
+  }
+
+  forgetUris(): void {
+    this.#uris.clear();
+    this.#newestUri = undefined;
+    this.#probeUri = undefined;
   }
 
   /**
@@ -41,7 +55,6 @@ export class ServiceCursor {
    */
   endCompleteRead(): void {
     this.firstContact = false;
-    if (!this.#newestSeen) this.#uris.clear();
     for (const keys of [this.#entries, this.#bases, this.#uris, this.#streamed])
       for (const [key, read] of keys) if (read < this.#read - 1) keys.delete(key);
   }
@@ -50,6 +63,7 @@ export class ServiceCursor {
   judge(entry: Happening): Verdict {
     const { full, base } = keysOf(entry);
     const verdict = this.#entries.has(full) ? 'known' : this.#bases.has(base) ? 'updated' : 'new';
+    if (verdict !== 'new' && entry.uri === this.#probeUri) this.#probeUri = undefined;
     if (verdict === 'known') this.#note(entry);
     return verdict;
   }
@@ -61,7 +75,7 @@ export class ServiceCursor {
 
   /** Whether a link-only member needs no fetch. */
   knowsUri(uri: string): boolean {
-    if (uri === this.#newestUri || !this.#uris.has(uri)) return false;
+    if (uri === this.#probeUri || !this.#uris.has(uri)) return false;
     this.#uris.set(uri, this.#read);
     return true;
   }
@@ -88,7 +102,6 @@ export class ServiceCursor {
     this.#entries.set(full, this.#read);
     this.#bases.set(base, this.#read);
     if (this.linkOnly && entry.uri !== undefined) this.#uris.set(entry.uri, this.#read);
-    if (entry.uri === this.#newestUri) this.#newestSeen = true;
   }
 }
 

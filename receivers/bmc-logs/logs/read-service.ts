@@ -48,18 +48,21 @@ export interface ReadResult {
   readonly error?: unknown;
 }
 
-/** One walk over the entries of a log service. Known entries are dropped page by page, so memory stays small. */
+/** What a walk finds out about its own assumptions. */
+type Restart = 'sequence_not_unique' | 'uris_reused';
+
+/** Reads a log service from its first page to its last. Known entries are dropped page by page, so memory stays small. */
 export async function readService(options: ReadOptions): Promise<ReadResult> {
-  const result = await walk(options);
-  if (result !== 'sequence_not_unique') return result;
-  // The vendor's number repeats within one read, so it names nothing: once more, by Id.
-  options.cursor.useSequence = false;
-  const again = await walk(options);
-  if (again === 'sequence_not_unique') throw new Error('sequences are not compared when they are off');
-  return again;
+  for (;;) {
+    const result = await walk(options);
+    // Each assumption is given up once, so this ends.
+    if (result === 'sequence_not_unique') options.cursor.useSequence = false;
+    else if (result === 'uris_reused') options.cursor.forgetUris();
+    else return result;
+  }
 }
 
-async function walk(options: ReadOptions): Promise<ReadResult | 'sequence_not_unique'> {
+async function walk(options: ReadOptions): Promise<ReadResult | Restart> {
   const { client, service, cursor, budget, monotonic, signal } = options;
   const unknown: UnknownEntry[] = [];
   const inThisRead = new Set<string>();
@@ -113,7 +116,7 @@ async function walk(options: ReadOptions): Promise<ReadResult | 'sequence_not_un
     if (members.cut) return stopAt('link_fetches');
     link = textOf(page['Members@odata.nextLink']) ?? textOf(page['@odata.nextLink']);
   }
-  return end({ complete: true });
+  return cursor.urisReused ? 'uris_reused' : end({ complete: true });
 }
 
 function toEntry(json: JsonObject, { endpoint, service, cursor, nowNanos }: ReadOptions): Happening {

@@ -17,6 +17,7 @@ interface Entry {
   readonly key: string;
   readonly target: Target;
   readonly phase: number;
+  /** As registered; the interval wins where it is shorter. */
   readonly minInterval: number;
   readonly timeout: number;
   interval: number;
@@ -82,7 +83,7 @@ export class SchedulerExtension implements Component, Scheduler {
     return {
       runNow: (delay = 0) => {
         if (entry.running || !this.#entries.has(key)) return false;
-        const due = Math.max(this.#now() + delay, entry.lastStart + entry.minInterval);
+        const due = Math.max(this.#now() + delay, earliest(entry));
         if (due >= (this.#queue.dueOf(entry) ?? Number.POSITIVE_INFINITY)) return true;
         entry.cause = 'requested';
         this.#arm(entry, due);
@@ -92,7 +93,7 @@ export class SchedulerExtension implements Component, Scheduler {
         if (interval === entry.interval) return;
         entry.interval = interval;
         if (entry.running || entry.cause !== 'interval' || !this.#entries.has(key)) return;
-        this.#arm(entry, Math.max(nextSlot(entry, this.#now()), entry.lastStart + entry.minInterval));
+        this.#arm(entry, Math.max(nextSlot(entry, this.#now()), earliest(entry)));
       },
       unregister: async () => {
         this.#entries.delete(key);
@@ -146,7 +147,7 @@ export class SchedulerExtension implements Component, Scheduler {
   }
 
   async #run(entry: Entry, missed: number, aborted: AbortSignal): Promise<void> {
-    const { target, key, cause, minInterval, lastStart } = entry;
+    const { target, key, cause } = entry;
     const gone = AbortSignal.any([aborted, this.#stop.signal]);
     using limit = deadline(this.#host.clock, entry.timeout, `run of "${key}"`, gone);
     let outcome: RunOutcome;
@@ -161,10 +162,14 @@ export class SchedulerExtension implements Component, Scheduler {
       this.#host.logger.debug('run failed', { target: key, error: describeError(error) });
     }
     if (!this.#entries.has(key)) return;
-    const next = nextRun({ outcome, again, grid: entry, lastStart, minInterval, now: this.#now() });
+    const next = nextRun({ outcome, again, grid: entry, earliest: earliest(entry), now: this.#now() });
     entry.cause = next.cause;
     this.#arm(entry, next.due);
   }
+}
+
+function earliest({ lastStart, minInterval, interval }: Entry): number {
+  return lastStart + Math.min(minInterval, interval);
 }
 
 /** A run that does not heed its signal loses its slot all the same; its late result is dropped. */

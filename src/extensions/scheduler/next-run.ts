@@ -9,9 +9,8 @@ export interface NextRunInput {
   /** The run asked for another one. */
   readonly again: boolean;
   readonly grid: Grid;
-  /** Milliseconds; all times are on the scheduler's clock. */
-  readonly lastStart: number;
-  readonly minInterval: number;
+  /** Milliseconds, on the scheduler's clock: the last start and the least distance from it. */
+  readonly earliest: number;
   readonly now: number;
 }
 
@@ -23,8 +22,7 @@ export interface NextRunInput {
  * for another one is not heard.
  */
 export function nextRun(input: NextRunInput): { readonly due: number; readonly cause: RunCause } {
-  const { outcome, again, grid, lastStart, minInterval, now } = input;
-  const earliest = lastStart + minInterval;
+  const { outcome, again, grid, earliest, now } = input;
   if (again && outcome === 'success') return { due: Math.max(now, earliest), cause: 'requested' };
   return { due: Math.max(nextSlot(grid, now), earliest), cause: 'interval' };
 }

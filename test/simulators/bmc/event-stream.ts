@@ -10,7 +10,7 @@ export type StreamBehaviour =
       readonly kind: 'script';
       readonly bytes: Uint8Array;
       readonly splitAt?: readonly number[];
-      readonly then: 'eof' | 'silence' | 'reset';
+      readonly end: 'eof' | 'silence' | 'reset';
     }
   | {
       readonly kind: 'status';
@@ -82,8 +82,8 @@ export function playScript(script: Extract<StreamBehaviour, { kind: 'script' }>,
   const step = () => {
     const chunk = chunks.shift();
     if (chunk) response.write(chunk, () => setImmediate(step));
-    else if (script.then === 'eof') response.end();
-    else if (script.then === 'reset') response.socket?.destroy();
+    else if (script.end === 'eof') response.end();
+    else if (script.end === 'reset') response.socket?.destroy();
   };
   step();
 }

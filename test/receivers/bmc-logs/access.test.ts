@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { scene } from '../../support/scene.ts';
+
+const ACCOUNT = { username: 'ro', password: 'p$${w}ord' };
+const auth = (password: string) => `
+mode: periodic
+initial_history: all
+periodic: { logs_collection_interval: 100ms }
+auth: { username: ro, password: '${password}' }`;
+
+test('a BMC that asks for credentials gets them', async (t) => {
+  const { fleet, allDelivered } = await scene(t, {
+    account: { ...ACCOUNT, password: 'plain' },
+    receiver: auth('plain'),
+    before: (all) => void all.bmc(0).append(),
+  });
+  await allDelivered();
+  assert.ok(fleet.bmc(0).journal.every(({ authorized }) => authorized));
+});
+
+test('a wrong password is told as such, with the code that names the remedy', async (t) => {
+  const { agent } = await scene(t, { account: ACCOUNT, receiver: auth('wrong') });
+  const line = await agent.line(({ msg }) => String(msg).includes('logs cannot be read'));
+  assert.equal(line['error.code'], 'auth_rejected');
+  assert.ok(!JSON.stringify(agent.lines).includes('wrong'));
+});
+
+test('with the authority in a file a BMC is read over TLS, by stream and by poll', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'outband-ca-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const file = join(folder, 'ca.pem');
+  const { fleet, allDelivered } = await scene(t, {
+    tls: true,
+    receiver: `initial_history: all\ntls: { ca_file: ${file} }`,
+    before: async (all) => {
+      await writeFile(file, all.ca!);
+      all.bmc(0).append();
+    },
+  });
+  await fleet.waitFor(() => fleet.bmc(0).openStreams === 1);
+  fleet.bmc(0).append();
+  await allDelivered();
+});
+
+test('an authority that is not trusted means no byte of HTTP, and says so', async (t) => {
+  const { fleet, agent } = await scene(t, {
+    tls: true,
+    receiver: 'sse: { initial_backoff: 10ms, max_backoff: 20ms }',
+  });
+  const line = await agent.line(({ msg }) => msg === 'the logs cannot be read');
+  assert.equal(line['error.code'], 'bmc_tls');
+  assert.deepEqual(fleet.bmc(0).journal, []);
+});
+
+test('a CA file that cannot be read is a start error, not a BMC that is away', async (t) => {
+  await assert.rejects(scene(t, { tls: true, receiver: 'tls: { ca_file: /nowhere/ca.pem }' }), {
+    code: 'config_source',
+  });
+});

@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { scene } from '../../support/scene.ts';
+
+const FAST = `
+initial_history: all
+periodic: { logs_collection_interval: 150ms }
+sse: { initial_backoff: 10ms, max_backoff: 50ms, min_stream_lifetime: 100ms, reconcile_interval: 500ms }
+auto: { trial_lifetime: 100ms, sse_retry_interval: 200ms, sse_retry_max_interval: 200ms }`;
+
+test('a BMC that reboots: what it wrote before, during and after arrives once', async (t) => {
+  const { fleet, agent, allDelivered, verdict } = await scene(t, {
+    count: 2,
+    profiles: ['openbmc', 'idrac'],
+    receiver: FAST,
+  });
+  await fleet.waitFor(() => fleet.bmcs.every(({ openStreams }) => openStreams === 1));
+  for (const bmc of fleet.bmcs) bmc.append();
+  await Promise.all(fleet.bmcs.map((bmc) => bmc.down()));
+  for (const bmc of fleet.bmcs) bmc.append();
+  await agent.line(({ msg }) => msg === 'the logs cannot be read');
+  await Promise.all(fleet.bmcs.map((bmc) => bmc.up()));
+  for (const bmc of fleet.bmcs) bmc.append();
+  await allDelivered();
+  const { published, received, doubled } = verdict();
+  assert.deepEqual([published, received, doubled], [6, 6, []]);
+});
+
+for (const [what, fault] of [
+  ['answers 503', { status: 503 }],
+  ['answers 429 with Retry-After', { status: 429, headers: { 'retry-after': '0' } }],
+  ['asks for another token', { status: 401 }],
+] as const)
+  test(`a sink that ${what}: nothing lost, nothing doubled, and memory bounded`, async (t) => {
+    const { fleet, sink, agent, allDelivered, verdict } = await scene(t, {
+      count: 4,
+      receiver: FAST,
+      exporter: '',
+    });
+    await fleet.waitFor(() => fleet.bmcs.some(({ openStreams }) => openStreams === 1));
+    sink.fault = fault;
+    for (let n = 0; n < 200; n++) for (const bmc of fleet.bmcs) bmc.append();
+    const refused = sink.requests;
+    await sink.waitFor(() => sink.requests > refused + 10);
+    assert.ok((await agent.metric('otelcol_exporter_queue_size')) <= 4 * 512);
+    sink.fault = undefined;
+    await allDelivered();
+    const { published, received, doubled } = verdict();
+    assert.deepEqual([published, received, doubled], [800, 800, []]);
+    assert.equal(await agent.metric('otelcol_exporter_sent_log_records'), 800);
+    assert.equal(await agent.metric('otelcol_receiver_accepted_log_records'), 800);
+  });
+
+test('an answer that is lost on the way gives duplicates with equal uids, never loss', async (t) => {
+  const { fleet, sink, allDelivered, verdict } = await scene(t, { receiver: FAST });
+  await fleet.waitFor(() => fleet.bmc(0).openStreams === 1);
+  sink.fault = 'take_and_reset';
+  fleet.bmc(0).append();
+  await sink.waitFor(() => sink.records.length >= 2);
+  sink.fault = undefined;
+  await allDelivered();
+  const { doubled } = verdict();
+  assert.equal(doubled.length, 1);
+  assert.equal(sink.unique, 1);
+});
+
+test('data that the backend rejects is counted, and does not stop what comes after', async (t) => {
+  const { fleet, sink, agent } = await scene(t, { receiver: FAST });
+  await fleet.waitFor(() => fleet.bmc(0).openStreams === 1);
+  sink.fault = { status: 400, body: 'no such field' };
+  fleet.bmc(0).append();
+  await agent.line(({ msg }) => msg === 'the backend rejected data; it is dropped');
+  sink.fault = undefined;
+  fleet.bmc(0).append();
+  await sink.waitFor(() => sink.records.length === 1);
+  assert.equal(await agent.metric('otelcol_exporter_dropped_log_records', { reason: 'rejected' }), 1);
+  assert.equal(await agent.metric('otelcol_receiver_refused_log_records'), 1);
+});
+
+test('a stop in the middle of everything ends within its time and leaves no stream open', async (t) => {
+  const { fleet, sink, agent } = await scene(t, { count: 5, receiver: FAST });
+  await fleet.waitFor(() => fleet.bmcs.filter(({ openStreams }) => openStreams === 1).length === 5);
+  sink.fault = 'hang';
+  for (const bmc of fleet.bmcs) bmc.append();
+  await sink.waitFor(() => sink.requests > 0);
+  assert.deepEqual(await agent.stop(), []);
+  await fleet.waitFor(() => fleet.bmcs.every(({ openStreams }) => openStreams === 0));
+});
+
+test('what was read before a stop is still delivered when the sink takes it', async (t) => {
+  const { fleet, sink, agent, verdict } = await scene(t, {
+    receiver: FAST,
+    exporter: '',
+  });
+  await fleet.waitFor(() => fleet.bmc(0).openStreams === 1);
+  sink.fault = { status: 503 };
+  fleet.bmc(0).append();
+  await sink.waitFor(() => sink.requests > 0);
+  const stopping = agent.stop();
+  sink.fault = undefined;
+  await stopping;
+  assert.deepEqual(verdict().lost, []);
+});

@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { type BmcFleet, startBmcFleet } from '../../simulators/bmc/fleet.ts';
+import { startOtlpSink } from '../../simulators/otlp-sink/sink.ts';
+import { bmcConfig } from '../../support/bmc-config.ts';
+import { agentOf } from '../../support/run-agent.ts';
+
+const RECORDINGS = process.env.REDFISH_RECORDINGS ?? '';
+const skip = existsSync(RECORDINGS) ? false : 'REDFISH_RECORDINGS names no folder with recorded BMC answers';
+
+/** Every recorded machine: what is in its folder, counted from the files and not by the reader. */
+const MACHINES = [
+  'dell-idrac9-r750',
+  'hpe-ilo5-dl325',
+  'hpe-ilo6-dl360gen11',
+  'nvidia-gh200-openbmc',
+  'openbmc-stock-2023',
+];
+
+type Json = Record<string, unknown>;
+
+/** The entries that a machine's log services hold, by service, straight from the files. */
+function entriesOf(machine: string): Map<string, Json[]> {
+  const read = (path: string): Json | undefined => {
+    const file = join(RECORDINGS, machine, path.replace(/\/+$/, ''), 'index.json');
+    return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : undefined;
+  };
+  const link = (value: unknown) => (value as { '@odata.id': string } | undefined)?.['@odata.id'];
+  const members = (path: string | undefined) =>
+    ((path === undefined ? undefined : read(path))?.Members as Json[] | undefined) ?? [];
+  const root = read('/redfish/v1')!;
+  const services = new Map<string, Json[]>();
+  for (const kind of ['Systems', 'Chassis', 'Managers'])
+    for (const owner of members(link(root[kind])))
+      for (const service of members(link(read(link(owner)!)?.LogServices))) {
+        const entries = link(read(link(service)!)?.Entries);
+        if (entries !== undefined) services.set(link(service)!, members(entries));
+      }
+  return services;
+}
+
+async function readTwice(fleet: BmcFleet) {
+  const sink = await startOtlpSink();
+  const agent = agentOf(
+    bmcConfig({
+      endpoints: [{ name: 'machine', address: fleet.bmc(0).address }],
+      sink,
+      receiver:
+        'mode: periodic\ninitial_history: all\nexclude_services: []\nperiodic: { logs_collection_interval: 300ms }',
+    }),
+  );
+  await agent.start();
+  const polls = async (count: number) => {
+    const done = () => agent.lines.filter(({ msg }) => msg === 'logs read').length >= count;
+    await fleet.waitFor(done);
+  };
+  await polls(1);
+  const first = sink.records.length;
+  await polls(3);
+  const failures = agent.lines.filter(({ level }) => level === 'warn' || level === 'error');
+  await agent.stop();
+  await sink.close();
+  return { records: sink.records, first, failures };
+}
+
+for (const machine of MACHINES)
+  test(`${machine}: each entry arrives once, with its time, severity and uid; a second read sends nothing`, {
+    skip,
+  }, async () => {
+    const expected = entriesOf(machine);
+    const total = [...expected.values()].reduce((sum, entries) => sum + entries.length, 0);
+    const fleet = await startBmcFleet({ count: 1, tree: join(RECORDINGS, machine) });
+    const { records, first } = await readTwice(fleet);
+    await fleet.close();
+
+    assert.equal(first, total);
+    assert.equal(records.length, total, 'the second and third read sent something again');
+    assert.equal(new Set(records.map(({ attributes }) => attributes['log.record.uid'])).size, total);
+    for (const [service, entries] of expected) {
+      const got = records.filter(({ attributes }) => attributes['redfish.log_service'] === service);
+      const byUri = new Map(got.map((record) => [record.attributes['redfish.entry.uri'], record]));
+      assert.equal(got.length, entries.length, service);
+      for (const entry of entries) {
+        const record = byUri.get(String(entry['@odata.id']).replace(/\/$/, ''));
+        assert.ok(record, `${entry['@odata.id']} did not arrive`);
+        const text = String(entry.EventTimestamp ?? entry.Created);
+        if (Number(text.slice(0, 4)) < 2000) {
+          assert.equal(record.timeUnixNano, 0n);
+          assert.equal(record.attributes['redfish.time.raw'], text);
+        } else assert.equal(record.timeUnixNano / 1_000_000n, BigInt(Date.parse(text)), `${text}`);
+        const severity = { OK: 9, Warning: 13, Critical: 17 }[String(entry.Severity)] ?? 0;
+        assert.equal(record.severityNumber, severity);
+        assert.equal(record.severityText, entry.Severity ?? '');
+        assert.equal(record.eventName, 'redfish.log_entry');
+        assert.notEqual(record.body, '');
+        assert.doesNotMatch(String(record.body), /undefined|null|\[object/);
+      }
+    }
+  });
+
+test('the recordings that this test knows are all there are', { skip }, () => {
+  const machines = readdirSync(RECORDINGS).filter((name) => existsSync(join(RECORDINGS, name, 'redfish')));
+  assert.deepEqual(machines.sort(), MACHINES);
+});

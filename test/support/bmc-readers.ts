@@ -1,0 +1,74 @@
+import { createNoopMeter } from '@opentelemetry/api';
+import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
+import type { RedfishClient } from '../../receivers/bmc-logs/client/redfish-client.ts';
+import { bmcLogsConfig } from '../../receivers/bmc-logs/config.ts';
+import { DeliveryLane } from '../../receivers/bmc-logs/delivery-lane.ts';
+import { bmcEvents } from '../../receivers/bmc-logs/events.ts';
+import { LogReader } from '../../receivers/bmc-logs/log-reader.ts';
+import { JoinLedger } from '../../receivers/bmc-logs/logs/ledger.ts';
+import { ResourceCache } from '../../receivers/bmc-logs/record/resource.ts';
+import { StreamReader } from '../../receivers/bmc-logs/stream-reader.ts';
+import type { Clock } from '../../src/component/clock.ts';
+import { RetryableError } from '../../src/component/errors.ts';
+import { testHost } from './host.ts';
+
+const ADDRESS = new URL('https://10.0.0.1/');
+
+/** Every wait is over in the next turn. */
+const instantClock: Clock = {
+  now: () => BigInt(Date.parse('2026-11-25T12:00:00Z')) * 1_000_000n,
+  monotonic: () => 0,
+  sleep: () => new Promise((resolve) => setImmediate(resolve)),
+};
+
+export interface BmcReadersOptions {
+  /** What the BMC answers; undefined: 404. */
+  readonly resource?: (path: string, query: URLSearchParams) => object | undefined;
+  /** Whether the pipeline refuses this time. */
+  readonly refuse?: () => boolean;
+}
+
+/** The real readers of one endpoint, with their cursors, ledger and lane, and no sockets. */
+export function bmcReaders({ resource = () => undefined, refuse = () => false }: BmcReadersOptions) {
+  const config = bmcLogsConfig.parse({ endpoints: [{ name: 'r1', address: ADDRESS.href }], initial_history: 'all' });
+  const endpoint = config.endpoints[0]!;
+  const received: ReadableLogRecord[] = [];
+  const client = {
+    async get(link: string) {
+      const url = new URL(link, ADDRESS);
+      const body = resource(url.pathname, url.searchParams);
+      if (!body) throw new Error(`404 ${link}`);
+      return { url, body: JSON.parse(JSON.stringify(body)) };
+    },
+  } as unknown as RedfishClient;
+  const { signal } = new AbortController();
+  const lane = new DeliveryLane({
+    next: {
+      async consumeLogs({ records }) {
+        if (refuse()) throw new RetryableError('queue_full', 'chaos');
+        received.push(...records);
+      },
+    },
+    origin: { receiver: 'test', target: 'r1' },
+    clock: instantClock,
+    signal,
+    onDelivered: () => {},
+  });
+  const shared = {
+    ...{ config, endpoint, client, lane, clock: instantClock },
+    events: bmcEvents('test', createNoopMeter(), testHost().logger, () => []),
+    ledger: new JoinLedger(),
+    resource: new ResourceCache(endpoint),
+  };
+  const logs = new LogReader(shared);
+  let losses = 0;
+  const stream = new StreamReader({
+    ...shared,
+    cursor: (path) => logs.cursor(path),
+    signal,
+    onLoss: () => {
+      losses++;
+    },
+  });
+  return { received, logs, stream, losses: () => losses };
+}
