@@ -42,7 +42,8 @@ export const otlpHttpConfig = z
         insecure_skip_verify: bool().prefault(false).describe('Accepts any server certificate.'),
         ca_file: text().optional().describe('PEM file with the certificate authorities to trust.'),
       })
-      .prefault({}),
+      .prefault({})
+      .describe('How the backend is verified.'),
     ...deliverySettings({ timeout: '30s', batchSize: 512 }),
   })
   .check(

@@ -102,7 +102,7 @@ const auto = z
     ),
   );
 
-const initialHistory = z.unknown().transform((input, context): number => {
+const readHistory = z.unknown().transform((input, context): number => {
   if (input === 'all') return Number.POSITIVE_INFINITY;
   if (input === 'none') return 0;
   const ms = typeof input === 'string' ? parseDuration(input) : undefined;
@@ -110,6 +110,7 @@ const initialHistory = z.unknown().transform((input, context): number => {
   context.addIssue({ code: 'custom', message: 'must be all, none or a duration' });
   return z.NEVER;
 });
+const initialHistory = readHistory.meta({ type: '`all`, `none` or duration' });
 
 const settings = z.strictObject({
   mode: mode()

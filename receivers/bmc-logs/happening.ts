@@ -19,7 +19,7 @@ export interface Happening {
   readonly sequence: string | undefined;
   /** Who it is: service, sequence or Id, time, MessageId. Undefined for an event without log entry. */
   readonly base: string | undefined;
-  /** What of it may change in place: count, resolution, severity. */
+  /** `base` and what may change in place: count, resolution, severity. */
   readonly revision: string;
   /** Time and text, for joining the two tellings when no link does. */
   readonly content: string;
@@ -73,6 +73,7 @@ function happening(json: JsonObject, transport: 'poll' | 'sse', parts: Parts): H
   const text = digest(message, normalArgs(args));
   const count = countOf(json);
   const name = sequence === undefined ? ['id', id] : ['sequence', sequence];
+  const base = service === undefined ? undefined : digest(service, ...name, when, messageId);
   const uid =
     service === undefined
       ? longDigest(endpoint, fallbackId, when, digest(json))
@@ -85,8 +86,9 @@ function happening(json: JsonObject, transport: 'poll' | 'sse', parts: Parts): H
     uri,
     id,
     sequence,
-    base: service === undefined ? undefined : digest(service, ...name, when, messageId),
+    base,
     revision: digest(
+      base,
       count,
       oem(json, 'Updated'),
       json.Modified,

@@ -4,7 +4,7 @@ import { deadline } from '../component/deadline.ts';
 import type { AgentConfig } from '../config/agent-config.ts';
 import type { OwnLogs } from '../platform/own-logs.ts';
 import type { OwnMetrics } from '../platform/own-metrics.ts';
-import { systemClock } from '../platform/system-clock.ts';
+import { systemClock, systemRandom } from '../platform/system-clock.ts';
 import { buildGraph, type Graph, type Node } from './graph.ts';
 import { HostMaker } from './host.ts';
 
@@ -14,7 +14,7 @@ export interface AgentOptions {
   readonly metrics: OwnMetrics;
   /** Default: the system's. */
   readonly clock?: Clock;
-  /** Default: `Math.random`. */
+  /** Uniform in [0, 1). Default: the system's. */
   readonly random?: () => number;
   /** A component reported that the process must end. Called once at most. */
   readonly onFatal?: (component: string, error: Error) => void;
@@ -33,7 +33,7 @@ export interface Agent {
 
 /** Builds the graph: runs every factory, opens nothing. Throws what a factory throws. */
 export function createAgent(options: AgentOptions): Agent {
-  const { config, logs, metrics, clock = systemClock, random = Math.random, onFatal = () => {} } = options;
+  const { config, logs, metrics, clock = systemClock, random = systemRandom, onFatal = () => {} } = options;
   const extensions = new Map<string, Component>();
   const hosts = new HostMaker({ clock, random, logs, metrics }, extensions, onFatal);
   return new RunningAgent(buildGraph(config, hosts, extensions), config, logs, metrics, clock);

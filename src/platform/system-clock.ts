@@ -14,6 +14,9 @@ export const systemClock: Clock = {
   },
 };
 
+/** Uniform in [0, 1); for jitter, not for secrets. */
+export const systemRandom: () => number = Math.random;
+
 function timer(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);

@@ -19,8 +19,8 @@ export class ServiceCursor {
   /** Members of this log are only links, so known ones are skipped by URI. */
   linkOnly = false;
   #read = 0;
-  /** base and revision -> the last read that showed it */
-  readonly #entries = new Map<string, number>();
+  /** Keys, and the last read that showed them. */
+  readonly #revisions = new Map<string, number>();
   readonly #bases = new Map<string, number>();
   readonly #uris = new Map<string, number>();
   /** Entries that the stream has told already, by base. */
@@ -55,14 +55,14 @@ export class ServiceCursor {
    */
   endCompleteRead(): void {
     this.firstContact = false;
-    for (const keys of [this.#entries, this.#bases, this.#uris, this.#streamed])
+    for (const keys of [this.#revisions, this.#bases, this.#uris, this.#streamed])
       for (const [key, read] of keys) if (read < this.#read - 1) keys.delete(key);
   }
 
   /** Compares an entry with what is known, and notes that this read showed it. */
   judge(entry: Happening): Verdict {
-    const { full, base } = keysOf(entry);
-    const verdict = this.#entries.has(full) ? 'known' : this.#bases.has(base) ? 'updated' : 'new';
+    const { revision, base } = entry;
+    const verdict = this.#revisions.has(revision) ? 'known' : this.#bases.has(base!) ? 'updated' : 'new';
     if (verdict !== 'new' && entry.uri === this.#probeUri) this.#probeUri = undefined;
     if (verdict === 'known') this.#note(entry);
     return verdict;
@@ -98,13 +98,8 @@ export class ServiceCursor {
   }
 
   #note(entry: Happening): void {
-    const { full, base } = keysOf(entry);
-    this.#entries.set(full, this.#read);
-    this.#bases.set(base, this.#read);
+    this.#revisions.set(entry.revision, this.#read);
+    this.#bases.set(entry.base!, this.#read);
     if (this.linkOnly && entry.uri !== undefined) this.#uris.set(entry.uri, this.#read);
   }
-}
-
-function keysOf({ base, revision }: Happening): { readonly full: string; readonly base: string } {
-  return { full: `${base}${revision}`, base: base! };
 }

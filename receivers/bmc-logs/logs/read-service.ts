@@ -126,8 +126,8 @@ function toEntry(json: JsonObject, { endpoint, service, cursor, nowNanos }: Read
   return fromEntry(json, { endpoint, service: service.path, time, useSequence: cursor.useSequence });
 }
 
-function fullKey({ base, revision, text }: Happening): string {
-  return `${base}${revision}${text}`;
+function fullKey({ revision, text }: Happening): string {
+  return `${revision}${text}`;
 }
 
 interface Members {

@@ -28,9 +28,11 @@ export function deliverySettings(defaults: { readonly timeout: string; readonly 
             flush_timeout: duration().prefault('200ms').describe('How long a request waits for more records.'),
             max_size: positiveInt().prefault(defaults.batchSize).describe('Records in one request at most.'),
           })
-          .prefault({}),
+          .prefault({})
+          .describe('How records are gathered into requests.'),
       })
-      .prefault({}),
+      .prefault({})
+      .describe('What waits for the backend. A record is acknowledged to its source with the 2xx.'),
     retry_on_failure: z
       .strictObject({
         initial_interval: duration().prefault('5s').describe('Wait before the first retry.'),
@@ -57,7 +59,8 @@ export function deliverySettings(defaults: { readonly timeout: string; readonly 
           { when: () => true },
         ),
       )
-      .prefault({}),
+      .prefault({})
+      .describe('How failed requests are repeated: for ever, or until the source gives up.'),
   };
 }
 

@@ -9,17 +9,20 @@ const pipeline = z.strictObject({
   exporters: idList().prefault([]).describe('Exporters; each gets all data.'),
 });
 
-const prometheusReader = z.strictObject({
-  pull: z.strictObject({
-    exporter: z.strictObject({
-      prometheus: z.strictObject({
-        host: text().prefault('localhost'),
-        port: positiveInt()
-          .check(z.lte(65535, { error: 'must not be greater than 65535' }))
-          .prefault(8888),
-      }),
-    }),
-  }),
+const prometheus = z
+  .strictObject({
+    host: text().prefault('localhost').describe('Address to listen on.'),
+    port: positiveInt()
+      .check(z.lte(65535, { error: 'must not be greater than 65535' }))
+      .prefault(8888)
+      .describe('TCP port to listen on.'),
+  })
+  .describe('A Prometheus page at `/metrics`.');
+
+const reader = z.strictObject({
+  pull: z
+    .strictObject({ exporter: z.strictObject({ prometheus }).describe('How the metrics are shown.') })
+    .describe('Metrics that somebody fetches.'),
 });
 
 /** The `service` section: what runs, and how the agent speaks about itself. */
@@ -36,19 +39,22 @@ export const serviceSchema = z.strictObject({
           level: oneOf('debug', 'info', 'warn', 'error').prefault('info').describe('Least level written to stderr.'),
           encoding: oneOf('console', 'json').prefault('console').describe('Form of a line.'),
         })
-        .prefault({}),
+        .prefault({})
+        .describe('The own log of the agent, on stderr.'),
       metrics: z
         .strictObject({
           level: oneOf('none', 'normal').prefault('normal').describe('`none` switches the metrics page off.'),
           readers: z
-            .array(prometheusReader)
+            .array(reader)
             .max(1, { error: 'only one reader is supported' })
             .prefault([{ pull: { exporter: { prometheus: {} } } }])
             .describe('Where the metrics page listens; default http://localhost:8888/metrics.'),
         })
-        .prefault({}),
+        .prefault({})
+        .describe('The own metrics of the agent.'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('What the agent tells about itself.'),
 });
 
 export type ServiceConfig = z.output<typeof serviceSchema>;

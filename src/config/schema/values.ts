@@ -30,7 +30,7 @@ export interface DurationRule {
 
 /** A duration setting: text in, milliseconds out. */
 export function duration({ positive = true }: DurationRule = {}) {
-  return z.unknown().transform((input, context): number => {
+  const read = z.unknown().transform((input, context): number => {
     const ms = input === 0 ? 0 : typeof input === 'string' ? parseDuration(input) : undefined;
     if (ms === undefined) {
       const hint = typeof input === 'number' ? ` (did you mean "${input}s"?)` : '';
@@ -44,11 +44,15 @@ export function duration({ positive = true }: DurationRule = {}) {
     }
     return ms;
   });
+  return read.meta({ type: 'duration' });
 }
 
 /** An integer setting that must be greater than 0. */
 export function positiveInt() {
-  return z.int({ error: wrongType('int') }).check(z.gt(0, { error: 'must be greater than 0' }));
+  return z
+    .int({ error: wrongType('int') })
+    .check(z.gt(0, { error: 'must be greater than 0' }))
+    .meta({ type: 'int' });
 }
 
 export function bool() {
@@ -66,7 +70,9 @@ export function oneOf<const Words extends readonly [string, ...string[]]>(...wor
 
 /** A text that prints `[REDACTED]` everywhere. */
 export function secret() {
-  return text().transform((value) => new Secret(value));
+  return text()
+    .transform((value) => new Secret(value))
+    .meta({ type: 'secret' });
 }
 
 type IssueInput = { readonly input?: unknown };

@@ -12,7 +12,8 @@ const schema = z.strictObject({
         .prefault(256)
         .describe('Runs in flight at once; the others wait in order of their due time.'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('Bounds on what runs at once.'),
 });
 
 export type SchedulerConfig = z.output<typeof schema>;
