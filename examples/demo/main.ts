@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { type Child, readyLine, startChild } from './child.ts';
+import { type Child, readyLine, startChild } from '../../test/support/child.ts';
 
 const BMCS = 12;
 const ENTRIES_PER_SECOND = 10;
@@ -97,19 +97,13 @@ async function runDemo(): Promise<void> {
     {
       at: 20_000,
       what: 'bmc-2 reboots: down for 5 s.',
-      run: async () => {
-        await post(`${bmcs.control}/down?bmc=2`);
-        void sleep(5_000, undefined, { signal: stopped.signal })
-          .catch(() => {})
-          .then(() => post(`${bmcs.control}/up?bmc=2`));
-      },
+      run: () => post(`${bmcs.control}/reboot?bmc=2&seconds=5`),
     },
     {
       at: 30_000,
       what: 'The sink answers 503 for 5 s: nothing may be lost.',
-      run: () => post(`${otlp.control}/fault?status=503`),
+      run: () => post(`${otlp.control}/fault?status=503&seconds=5`),
     },
-    { at: 35_000, what: 'The sink is back.', run: () => post(`${otlp.control}/heal`) },
   ];
   const started = performance.now();
   for (;;) {
@@ -120,7 +114,7 @@ async function runDemo(): Promise<void> {
     while (script[0] && performance.now() - started >= script[0].at) {
       const { what, run } = script.shift()!;
       say(`-- ${what}`);
-      await run();
+      void run().catch(() => {});
     }
     await report();
   }

@@ -1,9 +1,11 @@
 // A fleet of simulated BMCs as a process of its own. Prints one line of JSON when it is ready:
 //   {"endpoints": [{"name", "address"}], "ca": "<PEM>", "control": "http://127.0.0.1:<port>"}
 // Commands are POSTs to `control`: /append?bmc=0&n=5, /stream?bmc=0&kind=status&status=503, /down?bmc=0, /up?bmc=0,
-// /rate?per_second=10 (entries appended over the whole fleet), and GET /truth.
+// /reboot?bmc=0&seconds=5 (answered when it is up again), /rate?per_second=10 (entries over the whole fleet), and
+// GET /truth.
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { tiedToParent } from '../parent.ts';
 import type { StreamBehaviour } from './event-stream.ts';
@@ -67,6 +69,11 @@ const control = createServer((request, response) => {
         await bmc.down();
         break;
       case '/up':
+        await bmc.up();
+        break;
+      case '/reboot':
+        await bmc.down();
+        await sleep(Number(query.seconds) * 1_000);
         await bmc.up();
         break;
       case '/rate':

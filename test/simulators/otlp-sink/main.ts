@@ -1,8 +1,10 @@
 // An OTLP sink as a process of its own. Prints one line of JSON when it is ready:
 //   {"url": "http://127.0.0.1:<port>", "control": "http://127.0.0.1:<port>"}
-// POST <control>/fault?status=503 makes every request fail, POST <control>/heal ends it, GET <control>/counts tells.
+// POST <control>/fault?status=503 makes every request fail, POST <control>/heal ends it; /fault?status=503&seconds=30 ends
+// by itself and is answered then. GET <control>/counts tells; GET <control>/wait?unique=100 tells once so many are there.
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { tiedToParent } from '../parent.ts';
 import { startOtlpSink } from './sink.ts';
 
@@ -16,13 +18,30 @@ const counts = () => {
 
 const control = createServer((request, response) => {
   const url = new URL(request.url ?? '/', 'http://control');
-  if (url.pathname === '/fault') sink.fault = { status: Number(url.searchParams.get('status') ?? 503) };
-  else if (url.pathname === '/heal') sink.fault = undefined;
-  else if (url.pathname !== '/counts') {
-    response.writeHead(404).end();
-    return;
-  }
-  response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(counts()));
+  const number = (name: string) => Number(url.searchParams.get(name) ?? 0);
+  void (async () => {
+    switch (url.pathname) {
+      case '/fault':
+        sink.fault = { status: number('status') };
+        if (number('seconds') > 0) {
+          await sleep(number('seconds') * 1_000);
+          sink.fault = undefined;
+        }
+        break;
+      case '/heal':
+        sink.fault = undefined;
+        break;
+      case '/wait':
+        await sink.waitFor(({ unique }) => unique >= number('unique'));
+        break;
+      case '/counts':
+        break;
+      default:
+        response.writeHead(404).end();
+        return;
+    }
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(counts()));
+  })();
 });
 control.listen(0, '127.0.0.1', () => {
   const { port } = control.address() as AddressInfo;
