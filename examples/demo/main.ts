@@ -1,10 +1,7 @@
 // The demo: simulated BMCs and an OTLP sink as processes of their own, and the agent between them on the repository's
 // otel-config.yaml, byte for byte. Prints counts every two seconds; breaks a BMC and the sink, so that one sees both heal.
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -35,14 +32,12 @@ const ask = async <T>(url: string): Promise<T> => (await (await fetch(url)).json
 const stopped = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopped.abort());
 
-const folder = await mkdtemp(join(tmpdir(), 'outband-demo-'));
 const children: Child[] = [];
 process.exitCode = 1;
 try {
   await runDemo();
 } finally {
   for (const child of children) child.process.stdin?.end();
-  await rm(folder, { recursive: true });
 }
 
 async function runDemo(): Promise<void> {
@@ -55,9 +50,7 @@ async function runDemo(): Promise<void> {
   ]);
   children.push(fleet);
   const otlp = await readyLine<{ url: string; control: string }>(sink);
-  const bmcs = await readyLine<{ endpoints: unknown[]; ca: string; control: string }>(fleet);
-  const caFile = join(folder, 'ca.pem');
-  await writeFile(caFile, bmcs.ca);
+  const bmcs = await readyLine<{ endpoints: unknown[]; caFile: string; control: string }>(fleet);
   const metricsPort = await freePort();
 
   const agent = startChild(
@@ -67,7 +60,7 @@ async function runDemo(): Promise<void> {
       BMC_ENDPOINTS: JSON.stringify(bmcs.endpoints),
       BMC_USERNAME: 'demo',
       BMC_PASSWORD: PASSWORD,
-      BMC_CA_FILE: caFile,
+      BMC_CA_FILE: bmcs.caFile,
       BMC_POLL_INTERVAL: '2s',
       OTLP_ENDPOINT: otlp.url,
       OTLP_INSECURE: 'true',

@@ -19,7 +19,7 @@ export interface Happening {
   readonly sequence: string | undefined;
   /** Who it is: service, sequence or Id, time, MessageId. Undefined for an event without log entry. */
   readonly base: string | undefined;
-  /** `base` and what may change in place: count, resolution, severity. */
+  /** Of an entry: `base` and what may change in place: count, resolution, severity. Empty for an event. */
   readonly revision: string;
   /** Time and text, for joining the two tellings when no link does. */
   readonly content: string;
@@ -87,22 +87,28 @@ function happening(json: JsonObject, transport: 'poll' | 'sse', parts: Parts): H
     id,
     sequence,
     base,
-    revision: digest(
-      base,
-      count,
-      oem(json, 'Updated'),
-      json.Modified,
-      json.Resolved,
-      oem(json, 'Repaired'),
-      json.Severity,
-      // Firmware updates reword texts; where MessageId and arguments say the same, the text is not a change.
-      messageId !== undefined && Array.isArray(args) ? undefined : message,
-    ),
-    content: digest(when, text),
+    revision: transport === 'poll' ? revisionOf(json, base, count) : '',
+    content: `${text}${when}`,
     text,
     messageId,
     uid,
   };
+}
+
+function revisionOf(json: JsonObject, base: string | undefined, count: number | undefined): string {
+  // Firmware updates reword texts; where MessageId and arguments say the same, the text is not a change.
+  const message =
+    textOf(json.MessageId) !== undefined && Array.isArray(json.MessageArgs) ? undefined : textOf(json.Message);
+  return digest(
+    base,
+    count,
+    oem(json, 'Updated'),
+    json.Modified,
+    json.Resolved,
+    oem(json, 'Repaired'),
+    json.Severity,
+    message,
+  );
 }
 
 /** The uid of a record that tells a change of something told before. */

@@ -1,4 +1,4 @@
-import type { ErrorCode } from './error-codes.ts';
+import { ERROR_CODES, type ErrorCode } from './error-codes.ts';
 
 export interface ErrorOptions {
   /** The underlying error; kept, and printed by debuggers. */
@@ -17,6 +17,11 @@ export class OutbandError extends Error {
     this.name = new.target.name;
     this.code = code;
     this.hint = options.hint;
+  }
+
+  /** What the operator can do: about this case if it was said, else about any error of this code. */
+  get advice(): string {
+    return this.hint ?? ERROR_CODES[this.code].remedy;
   }
 }
 

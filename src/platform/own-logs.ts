@@ -81,7 +81,7 @@ function printable(fields: LogFields): Record<string, string | number | boolean>
       out[key] = cut(describeError(value));
       if (value instanceof OutbandError) {
         out['error.code'] = value.code;
-        if (value.hint) out.hint = cut(value.hint);
+        out.hint = cut(value.advice);
       }
     } else if (typeof value === 'number' || typeof value === 'boolean') out[key] = value;
     else out[key] = cut(typeof value === 'object' ? JSON.stringify(value) : String(value));

@@ -62,8 +62,8 @@ for (const profile of PROFILES)
         log.linkOnly = linkOnly;
         let chance = seed;
         const refuse = () => {
-          chance = (chance * 1_103_515_245 + 12_345) % 2 ** 31;
-          return chance % 4 === 0;
+          chance = (Math.imul(chance, 1_664_525) + 1_013_904_223) >>> 0;
+          return chance < 2 ** 30;
         };
         const { received, poll, tell } = endpointOver(log, refuse);
 

@@ -1,10 +1,14 @@
 // A fleet of simulated BMCs as a process of its own. Prints one line of JSON when it is ready:
-//   {"endpoints": [{"name", "address"}], "ca": "<PEM>", "control": "http://127.0.0.1:<port>"}
-// Commands are POSTs to `control`: /append?bmc=0&n=5, /stream?bmc=0&kind=status&status=503, /down?bmc=0, /up?bmc=0,
+//   {"endpoints": [{"name", "address"}], "caFile": "<path>", "control": "http://127.0.0.1:<port>"}
+// The file with the authority of its certificates (--tls) goes when the fleet goes.
+// Commands are POSTs to `control`: /append?bmc=0&n=5, /burst?n=1000 (over the whole fleet), /stream?bmc=0&kind=status&status=503, /down?bmc=0, /up?bmc=0,
 // /reboot?bmc=0&seconds=5 (answered when it is up again), /rate?per_second=10 (entries over the whole fleet), and
 // GET /truth.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { tiedToParent } from '../parent.ts';
@@ -38,6 +42,10 @@ for (const [index, bmc] of fleet.bmcs.entries()) {
   for (let n = 0; n < Number(values.history); n++) bmc.append({ log: n % bmc.machine.logs.length });
 }
 
+const folder = await mkdtemp(join(tmpdir(), 'outband-fleet-'));
+const caFile = join(folder, 'ca.pem');
+await writeFile(caFile, fleet.ca ?? '');
+
 let ticker: NodeJS.Timeout | undefined;
 let turn = 0;
 const setRate = (perSecond: number) => {
@@ -60,6 +68,12 @@ const control = createServer((request, response) => {
     switch (url.pathname) {
       case '/append':
         for (let n = 0; n < Number(query.n ?? 1); n++) bmc.append({ log: n % bmc.machine.logs.length });
+        break;
+      case '/burst':
+        for (let n = 0; n < Number(query.n); n++) {
+          fleet.bmc(n % fleet.bmcs.length).append();
+          if (n % 500 === 0) await new Promise((resolve) => setImmediate(resolve));
+        }
         break;
       case '/stream':
         bmc.stream = { ...query, ...(query.status && { status: Number(query.status) }) } as unknown as StreamBehaviour;
@@ -91,7 +105,7 @@ const openStreams = () => fleet.bmcs.reduce((sum, one) => sum + one.openStreams,
 control.listen(0, '127.0.0.1', () => {
   const ready = {
     endpoints: fleet.bmcs.map(({ name, address }) => ({ name, address })),
-    ca: fleet.ca,
+    caFile,
     control: `http://127.0.0.1:${(control.address() as AddressInfo).port}`,
   };
   process.stdout.write(`${JSON.stringify(ready)}\n`);
@@ -102,4 +116,5 @@ tiedToParent(async () => {
   await fleet.close();
   control.close();
   control.closeAllConnections();
+  await rm(folder, { recursive: true });
 });
