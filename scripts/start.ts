@@ -1,3 +1,3 @@
-// `npm start`: without arguments the demo, with arguments the command itself.
-const isDemo = process.argv.length === 2 || process.argv[2] === '--duration';
-await import(isDemo ? '../examples/demo/main.ts' : '../src/main.ts');
+// `npm start`: without arguments the demo (`--duration 45s` ends it), with others the command itself.
+const [first = '--duration'] = process.argv.slice(2);
+await import(first.startsWith('--duration') ? '../examples/demo/main.ts' : '../src/main.ts');

@@ -31,11 +31,12 @@ export function objectsOf(value: Json | undefined): JsonObject[] {
 }
 
 /**
- * Parses JSON of a BMC. Raw control characters inside strings are escaped and parsed once more (some firmware writes
+ * Parses JSON of a BMC. A byte order mark is skipped. Raw control characters inside strings are escaped and parsed once more (some firmware writes
  * a line break as it is).
  * @throws SyntaxError for anything else that is not JSON, and for nesting deeper than 64
  */
-export function parseJson(text: string): Json {
+export function parseJson(input: string): Json {
+  const text = input.startsWith('\ufeff') ? input.slice(1) : input;
   if (depthOf(text) > MAX_DEPTH) throw new SyntaxError(`nested deeper than ${MAX_DEPTH}`);
   try {
     return JSON.parse(text);

@@ -15,6 +15,7 @@ import { eventTime } from './record/time.ts';
 
 /** A poll that has run this long starts no further request. */
 const POLL_TIME_MS = 60_000;
+const MOST_CURSORS = 1_024;
 /** Entries of a service that is found later are not history when they are younger than the last poll, less this. */
 const LATE_SERVICE_SLACK_NANOS = 3_600_000_000_000n;
 
@@ -50,9 +51,12 @@ export class LogReader {
     this.#options = options;
   }
 
+  /** What is known of a service. The names come from the BMC, so only so many are kept: the least recently used go. */
   cursor(service: string): ServiceCursor {
     const cursor = this.#cursors.get(service) ?? new ServiceCursor();
+    this.#cursors.delete(service);
     this.#cursors.set(service, cursor);
+    if (this.#cursors.size > MOST_CURSORS) this.#cursors.delete(this.#cursors.keys().next().value!);
     return cursor;
   }
 

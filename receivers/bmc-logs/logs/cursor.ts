@@ -1,5 +1,8 @@
 import type { Happening } from '../happening.ts';
 
+/** Events whose entries no read has shown yet. A BMC may link entries that never come. */
+const MOST_STREAMED = 4_096;
+
 export type Verdict = 'new' | 'updated' | 'known';
 
 /**
@@ -95,6 +98,7 @@ export class ServiceCursor {
   /** The record of an event that names this entry was acknowledged. */
   markStreamed(base: string): void {
     this.#streamed.set(base, this.#read);
+    if (this.#streamed.size > MOST_STREAMED) this.#streamed.delete(this.#streamed.keys().next().value!);
   }
 
   #note(entry: Happening): void {
