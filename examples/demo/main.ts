@@ -1,5 +1,7 @@
 // The demo: simulated BMCs and an OTLP sink as processes of their own, and the agent between them on the repository's
 // otel-config.yaml, byte for byte. Prints counts every two seconds; breaks a BMC and the sink, so that one sees both heal.
+
+import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
@@ -98,7 +100,9 @@ async function runDemo(): Promise<void> {
       run: () => post(`${otlp.control}/fault?status=503&seconds=5`),
     },
   ];
+  await Promise.race([ask(`${otlp.control}/wait?unique=1`).catch(() => {}), once(stopped.signal, 'abort')]);
   const started = performance.now();
+  if (!stopped.signal.aborted) await report();
   for (;;) {
     const left = durationMs - (performance.now() - started);
     if (stopped.signal.aborted || left <= 0) break;
