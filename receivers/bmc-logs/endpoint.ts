@@ -22,7 +22,7 @@ import {
 import { JoinLedger } from './logs/ledger.ts';
 import { type Mode, ModeMachine, type Transition } from './mode-machine.ts';
 import { ResourceCache } from './record/resource.ts';
-import { type EventStream, openStream } from './stream/event-stream.ts';
+import { type EventStream, openStream, type StreamEnd } from './stream/event-stream.ts';
 import { StreamReader } from './stream-reader.ts';
 
 /** A poll whose records the pipeline has not taken after this time ends as deferred; its delivery goes on. */
@@ -268,8 +268,8 @@ export class Endpoint {
         continue;
       }
       events.connect(attempt.kind, attempt.kind === 'failure' ? attempt.type : undefined);
-      // What was learned before no longer holds: the next attempt asks the BMC again.
-      this.#root = undefined;
+      // The answer contradicts what was learned: the next attempt asks the BMC again.
+      if (attempt.kind === 'unsupported') this.#root = undefined;
       this.#lastError = attempt.why;
       if (wasPolling) events.trialFailed(endpoint.name, attempt.why);
       this.#changed(this.#machine.refused(host.clock.monotonic(), attempt));
@@ -318,21 +318,25 @@ export class Endpoint {
       () => this.#changed(this.#machine.survived(clock.monotonic())),
       () => {},
     );
+    let cause: StreamEnd | 'error' = 'error';
     try {
-      for (;;) {
-        const messages = await stream.next();
-        if (!messages) break;
+      for (let messages = await stream.next(); messages; messages = await stream.next()) {
         await this.#parts!.stream.take(messages);
         this.#lastEventId = stream.lastEventId;
       }
+      cause = stream.end;
+    } catch (error) {
+      this.#stop.signal.throwIfAborted();
+      // A fault of ours: it costs this stream, which the logs make good, and not the process.
+      host.logger.error('the stream cannot be read', { endpoint: endpoint.name, error });
     } finally {
       ended.abort();
       stream.close();
     }
     this.#stop.signal.throwIfAborted();
     const livedMs = clock.monotonic() - openedAt;
-    this.#lastError = `the stream ended (${stream.end}) after ${Math.round(livedMs / 1_000)}s`;
-    events.streamEnded(endpoint.name, stream.end, livedMs);
+    this.#lastError = `the stream ended (${cause}) after ${Math.round(livedMs / 1_000)}s`;
+    events.streamEnded(endpoint.name, cause, livedMs);
     if (this.#machine.mode.kind === 'trial') events.trialFailed(endpoint.name, this.#lastError);
     this.#changed(this.#machine.ended(clock.monotonic()));
     this.#setPace();

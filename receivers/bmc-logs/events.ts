@@ -16,7 +16,7 @@ export type EntryResult =
 export interface BmcEvents {
   transition(endpoint: string, transition: Transition, lastError: string, nextTrialMs: number | undefined): void;
   connect(outcome: 'opened' | 'unsupported' | 'failure', type?: ConnectErrorType): void;
-  streamEnded(endpoint: string, cause: StreamEnd, lifetimeMs: number): void;
+  streamEnded(endpoint: string, cause: StreamEnd | 'error', lifetimeMs: number): void;
   trialFailed(endpoint: string, why: string): void;
   request(status: number | 'error'): void;
   poll(endpoint: string, outcome: 'success' | 'partial' | 'failure', error: unknown, durationMs: number): void;
