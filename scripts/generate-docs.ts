@@ -3,6 +3,7 @@ import { ERROR_CODES } from '../src/component/error-codes.ts';
 import type { AnyFactory } from '../src/component/factory.ts';
 import { describeSettings } from '../src/config/describe-settings.ts';
 import { serviceSchema } from '../src/config/schema/service.ts';
+import { EXPORTER_METRICS } from '../src/delivery/exporter-metrics.ts';
 
 export interface DocFile {
   readonly path: string;
@@ -46,7 +47,17 @@ Stability: ${stability(factory)}.
 
 ## Settings
 
-${settings(describeSettings(factory.schema))}`;
+${settings(describeSettings(factory.schema))}${metrics(factory)}`;
+}
+
+function metrics({ kind, schema, metrics: own = [] }: AnyFactory): string {
+  const queued = kind === 'exporter' && describeSettings(schema).some(({ path }) => path === 'sending_queue');
+  const rows = [...own, ...(queued ? EXPORTER_METRICS : [])].map(
+    ({ name, kind: instrument, unit, attributes, description }) =>
+      `| \`${name}\` | ${instrument}, ${unit} | ${attributes.join(', ') || '-'} | ${description} |`,
+  );
+  if (rows.length === 0) return '';
+  return `\n## Metrics\n\nEach also carries the attribute \`${kind}\`.\n\n| Metric | Kind, unit | Attributes | Meaning |\n|---|---|---|---|\n${rows.join('\n')}\n`;
 }
 
 function settings(list: ReturnType<typeof describeSettings>): string {

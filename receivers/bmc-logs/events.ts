@@ -1,7 +1,9 @@
 import type { Attributes, Meter } from '@opentelemetry/api';
 import type { Logger } from '../../src/component/component.ts';
 import { OutbandError } from '../../src/component/errors.ts';
+import type { MetricDoc } from '../../src/component/metric-doc.ts';
 import type { ConnectErrorType } from './classify-connect.ts';
+import { METRICS } from './metrics.ts';
 import type { Mode, Transition } from './mode-machine.ts';
 import type { StreamEnd } from './stream/event-stream.ts';
 
@@ -32,23 +34,23 @@ export interface BmcEvents {
 
 /** @param modes of all endpoints, asked at every collection */
 export function bmcEvents(receiver: string, meter: Meter, logger: Logger, modes: () => Iterable<Mode>): BmcEvents {
-  const counter = (name: string, unit: string) => {
-    const instrument = meter.createCounter(name, { unit });
+  const counter = (doc: MetricDoc) => {
+    const instrument = meter.createCounter(doc.name, doc);
     return (value: number, attributes: Attributes = {}) => instrument.add(value, { receiver, ...attributes });
   };
-  const accepted = counter('otelcol_receiver_accepted_log_records', '{record}');
-  const refused = counter('otelcol_receiver_refused_log_records', '{record}');
-  const transitions = counter('outband.bmc.mode_transitions', '{transition}');
-  const connects = counter('outband.bmc.stream_connects', '{attempt}');
-  const ends = counter('outband.bmc.stream_ends', '{stream}');
-  const trials = counter('outband.bmc.trials', '{trial}');
-  const requests = counter('outband.bmc.requests', '{request}');
-  const polls = counter('outband.bmc.polls', '{poll}');
-  const entries = counter('outband.bmc.entries', '{entry}');
-  const decodeErrors = counter('outband.bmc.decode_errors', '{error}');
-  const limits = counter('outband.bmc.limits_hit', '{limit}');
-  const refusedLinks = counter('outband.bmc.refused_links', '{link}');
-  meter.createObservableGauge('outband.bmc.endpoints', { unit: '{endpoint}' }).addCallback((result) => {
+  const accepted = counter(METRICS.accepted);
+  const refused = counter(METRICS.refused);
+  const transitions = counter(METRICS.transitions);
+  const connects = counter(METRICS.connects);
+  const ends = counter(METRICS.ends);
+  const trials = counter(METRICS.trials);
+  const requests = counter(METRICS.requests);
+  const polls = counter(METRICS.polls);
+  const entries = counter(METRICS.entries);
+  const decodeErrors = counter(METRICS.decodeErrors);
+  const limits = counter(METRICS.limits);
+  const refusedLinks = counter(METRICS.refusedLinks);
+  meter.createObservableGauge(METRICS.endpoints.name, METRICS.endpoints).addCallback((result) => {
     const counts = new Map<string, number>();
     for (const mode of modes()) {
       const key = JSON.stringify({ mode: mode.kind, reason: 'reason' in mode ? mode.reason : '' });

@@ -1,5 +1,6 @@
 import { defineReceiver } from '../../src/component/factory.ts';
 import { bmcLogsConfig } from './config.ts';
+import { METRICS } from './metrics.ts';
 import { BmcLogsReceiver } from './receiver.ts';
 
 export default defineReceiver({
@@ -7,6 +8,7 @@ export default defineReceiver({
   summary: 'Logs of baseboard controllers over Redfish: streams where it can, polls where it must, and comes back.',
   stability: { logs: 'alpha' },
   schema: bmcLogsConfig,
+  metrics: Object.values(METRICS),
   references: (config) => [{ path: ['scheduler'], id: config.scheduler }],
   create: ({ id, config, host, next }) => new BmcLogsReceiver(id, config, host, next.logs!),
 });

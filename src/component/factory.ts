@@ -3,6 +3,7 @@ import type { Component, Host } from './component.ts';
 import type { LogsConsumer, NextConsumers } from './consumer.ts';
 import type { Sender } from './exporter.ts';
 import type { ComponentId } from './id.ts';
+import type { MetricDoc } from './metric-doc.ts';
 
 export type Signal = 'logs' | 'metrics';
 export type Stability = 'development' | 'alpha' | 'beta' | 'stable';
@@ -21,6 +22,8 @@ interface FactoryBase<Config> {
   readonly summary: string;
   /** Settings: parser, manual and completion in one. */
   readonly schema: z.ZodType<Config>;
+  /** The component's own metrics, for the manual. Those of the queue around an exporter need not be named. */
+  readonly metrics?: readonly MetricDoc[];
   /** Extensions that these settings refer to. */
   references?(config: Config): readonly ExtensionReference[];
 }

@@ -1,5 +1,23 @@
 import type { Meter } from '@opentelemetry/api';
+import type { MetricDoc } from '../component/metric-doc.ts';
 import type { MemoryQueue } from './memory-queue.ts';
+
+const counter = (name: string, description: string, attributes: readonly string[] = []): MetricDoc => ({
+  ...{ name, description, attributes, kind: 'counter', unit: '{record}' },
+});
+const gauge = (name: string, description: string): MetricDoc => ({
+  ...{ name, description, attributes: ['data_type'], kind: 'gauge', unit: '{record}' },
+});
+
+const ACCEPTED = counter('otelcol_exporter_accepted_log_records', 'Records that were acknowledged to their source.');
+const SENT = counter('otelcol_exporter_sent_log_records', 'Records that the backend took.');
+const FAILED = counter('otelcol_exporter_send_failed_log_records', 'Records in attempts that failed and are repeated.');
+const DROPPED = counter('otelcol_exporter_dropped_log_records', 'Records that will never be sent.', ['reason']);
+const SIZE = gauge('otelcol_exporter_queue_size', 'Records that are queued or in flight.');
+const CAPACITY = gauge('otelcol_exporter_queue_capacity', 'Records that may be queued or in flight.');
+
+/** What every exporter with a queue tells; attribute `exporter`. The Collector's names. */
+export const EXPORTER_METRICS: readonly MetricDoc[] = [ACCEPTED, SENT, FAILED, DROPPED, SIZE, CAPACITY];
 
 export interface ExporterMetrics {
   /** The pipeline acknowledged these to their source. */
@@ -9,23 +27,22 @@ export interface ExporterMetrics {
   rejected(records: number): void;
 }
 
-/** The Collector's names for what an exporter does. */
 export function exporterMetrics(meter: Meter, exporter: string, queue: MemoryQueue, capacity: number): ExporterMetrics {
-  const accepted = meter.createCounter('otelcol_exporter_accepted_log_records', { unit: '{record}' });
-  const sent = meter.createCounter('otelcol_exporter_sent_log_records', { unit: '{record}' });
-  const failed = meter.createCounter('otelcol_exporter_send_failed_log_records', { unit: '{record}' });
-  const dropped = meter.createCounter('otelcol_exporter_dropped_log_records', { unit: '{record}' });
-  const labels = { exporter };
-  meter
-    .createObservableGauge('otelcol_exporter_queue_size', { unit: '{record}' })
-    .addCallback((result) => result.observe(queue.heldRecords, { ...labels, data_type: 'logs' }));
-  meter
-    .createObservableGauge('otelcol_exporter_queue_capacity', { unit: '{record}' })
-    .addCallback((result) => result.observe(capacity, { ...labels, data_type: 'logs' }));
+  const count = (doc: MetricDoc) => {
+    const instrument = meter.createCounter(doc.name, doc);
+    return (records: number, labels = {}) => instrument.add(records, { exporter, ...labels });
+  };
+  const observe = (doc: MetricDoc, read: () => number) =>
+    meter
+      .createObservableGauge(doc.name, doc)
+      .addCallback((result) => result.observe(read(), { exporter, data_type: 'logs' }));
+  observe(SIZE, () => queue.heldRecords);
+  observe(CAPACITY, () => capacity);
+  const dropped = count(DROPPED);
   return {
-    accepted: (records) => accepted.add(records, labels),
-    sent: (records) => sent.add(records, labels),
-    failed: (records) => failed.add(records, labels),
-    rejected: (records) => dropped.add(records, { ...labels, reason: 'rejected' }),
+    accepted: count(ACCEPTED),
+    sent: count(SENT),
+    failed: count(FAILED),
+    rejected: (records) => dropped(records, { reason: 'rejected' }),
   };
 }

@@ -1,0 +1,10 @@
+/** A metric of the agent's own: its instrument is made from this, and so is its line in the manual. */
+export interface MetricDoc {
+  /** Dotted; the Prometheus page turns dots into underscores. Names that the Collector has, too, stand as there. */
+  readonly name: string;
+  readonly kind: 'counter' | 'gauge';
+  readonly unit: string;
+  readonly description: string;
+  /** Names of its attributes, beside the component's own id. Their values come from closed lists. */
+  readonly attributes: readonly string[];
+}

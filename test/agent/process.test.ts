@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { cli } from '../support/cli.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const READY = 'Everything is ready. Begin running and processing data.';
+
+/** Writes a configuration with one BMC that is not there, and a metrics page on this port. */
+async function configFile(t: TestContext, metrics: string): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'outband-process-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const file = join(folder, 'config.yaml');
+  await writeFile(
+    file,
+    `
+receivers:
+  bmc_logs:
+    endpoints: [{ name: away, address: "https://127.0.0.1:1" }]
+exporters:
+  otlp_http: { endpoint: "http://127.0.0.1:1", tls: { insecure: true } }
+extensions: { scheduler: }
+service:
+  extensions: [scheduler]
+  telemetry: { metrics: ${metrics} }
+  pipelines: { logs: { receivers: [bmc_logs], exporters: [otlp_http] } }
+`,
+  );
+  return file;
+}
+
+/** Starts the real command and waits until it says that it is ready. */
+async function ready(file: string): Promise<{ agent: ChildProcess; lines: string[] }> {
+  const agent = spawn(process.execPath, [MAIN, '--config', file], { stdio: ['ignore', 'inherit', 'pipe'] });
+  const lines: string[] = [];
+  const output = createInterface({ input: agent.stderr! });
+  output.on('line', (line) => lines.push(line));
+  while (!lines.some((line) => line.includes(READY))) await once(output, 'line');
+  return { agent, lines };
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  test(`${signal} stops the agent with 0, BMC and backend away or not`, async (t) => {
+    const { agent, lines } = await ready(await configFile(t, '{ level: none }'));
+    agent.kill(signal);
+    const [code] = await once(agent, 'exit');
+    assert.equal(code, 0);
+    assert.match(lines.at(-1) ?? '', /\tinfo\tStopped$/);
+  });
+
+const page = (port: number) =>
+  `{ readers: [{ pull: { exporter: { prometheus: { host: 127.0.0.1, port: ${port} } } } }] }`;
+
+test('a metrics port that is taken is a start error that names the address and the key', async (t) => {
+  const taken = createServer().listen(0, '127.0.0.1');
+  await once(taken, 'listening');
+  t.after(() => taken.close());
+  const { port } = taken.address() as AddressInfo;
+  const { code, stderr } = await cli(['--config', await configFile(t, page(port))]);
+  assert.equal(code, 1);
+  assert.match(stderr, new RegExp(`service::telemetry::metrics: cannot listen on 127.0.0.1:${port}; .*level: none`));
+});
+
+test('the metrics page tells of endpoints, polls and the queue', async (t) => {
+  const free = createServer().listen(0, '127.0.0.1');
+  await once(free, 'listening');
+  const { port } = free.address() as AddressInfo;
+  free.close();
+  await once(free, 'close');
+  const { agent } = await ready(await configFile(t, page(port)));
+  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  assert.match(text, /^outband_bmc_endpoints\{receiver="bmc_logs",mode="connecting",reason=""\} 1$/m);
+  assert.match(text, /^otelcol_exporter_queue_capacity\{exporter="otlp_http",data_type="logs"\} 10000$/m);
+  agent.kill('SIGTERM');
+  await once(agent, 'exit');
+});
