@@ -46,7 +46,10 @@ export async function runCommand(args: readonly string[], exit: (code: number) =
     if (help) process.stdout.write(USAGE);
     else if (version)
       process.stdout.write(`outband ${VERSION} (Node ${process.version}, ${process.platform} ${process.arch})\n`);
-    else if (config === undefined) throw new UsageError('no configuration: outband --config otel-config.yaml');
+    else if (config === undefined)
+      throw new UsageError(
+        'no configuration: outband --config otel-config.yaml (npm start without arguments is a demo)',
+      );
     else if (command === 'validate') validate(config);
     else return await run(config, exit);
     return 0;
@@ -91,6 +94,8 @@ function validate(file: string): void {
 
 async function run(file: string, exit: (code: number) => never): Promise<number> {
   const { config, warnings } = readConfig(file);
+  // Whoever read our output may go away; the data must not go with it.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   const { telemetry } = config.service;
   const logs = createOwnLogs({
     ...telemetry.logs,

@@ -4,6 +4,8 @@ import { deliverySettings } from '../../src/config/schema/delivery.ts';
 import { bool, oneOf, text } from '../../src/config/schema/values.ts';
 
 /** Headers that we set ourselves, or that would break the framing. */
+const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 const REFUSED_HEADERS = /^(content-.*|host|transfer-encoding)$/i;
 
 const url = () =>
@@ -23,7 +25,9 @@ const headers = z
       for (const [name, value] of Object.entries(values)) {
         const issue = (message: string) => context.addIssue({ code: 'custom', path: [name], message });
         if (REFUSED_HEADERS.test(name)) issue('is set by the exporter itself');
-        else if (/[\r\n\0]/.test(value) || /[\r\n\0]/.test(name)) issue('contains a line break');
+        else if (!HEADER_NAME.test(name)) issue('is no header name');
+        else if (/[\r\n\0]/.test(value)) issue('contains a line break');
+        else if (!HEADER_VALUE.test(value)) issue('holds a character that a header cannot carry');
       }
     }),
   )

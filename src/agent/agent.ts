@@ -8,6 +8,9 @@ import { systemClock, systemRandom } from '../platform/system-clock.ts';
 import { buildGraph, type Graph, type Node } from './graph.ts';
 import { HostMaker } from './host.ts';
 
+/** What a component gets to end by itself after the time for the stop is over. */
+const LAST_MOMENT_MS = 100;
+
 export interface AgentOptions {
   readonly config: AgentConfig;
   readonly logs: OwnLogs;
@@ -80,23 +83,20 @@ class RunningAgent implements Agent {
     using limit = deadline(this.#clock, this.#config.service.shutdown_timeout, 'the stop');
     const hung: string[] = [];
     for (const node of this.#started.toReversed()) {
-      const stopped = await inTime(node.component.shutdown(limit.signal), limit.signal);
-      if (!stopped) hung.push(node.name);
+      const failed = (error: unknown) => this.#logs.logger().error('stopping failed', { component: node.name, error });
+      const stopping = node.component.shutdown(limit.signal).catch(failed);
+      if (!(await this.#inTime(stopping, limit.signal))) hung.push(node.name);
     }
     await this.#metrics.shutdown();
     return hung;
   }
-}
 
-/** Whether the work ended, well or badly, before the signal. */
-async function inTime(work: Promise<void>, signal: AbortSignal): Promise<boolean> {
-  if (signal.aborted) return false;
-  const late = new Promise<boolean>((resolve) => {
-    signal.addEventListener('abort', () => resolve(false), { once: true });
-  });
-  const done = work.then(
-    () => true,
-    () => true,
-  );
-  return Promise.race([done, late]);
+  /** Whether the work ended before the signal, or a moment after it: who comes last must not be blamed for the others. */
+  async #inTime(work: Promise<void>, signal: AbortSignal): Promise<boolean> {
+    const late = new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      else signal.addEventListener('abort', () => resolve(), { once: true });
+    }).then(() => this.#clock.sleep(LAST_MOMENT_MS));
+    return Promise.race([work.then(() => true), late.then(() => false)]);
+  }
 }

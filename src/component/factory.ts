@@ -24,8 +24,11 @@ interface FactoryBase<Config> {
   readonly schema: z.ZodType<Config>;
   /** The component's own metrics, for the manual. Those of the queue around an exporter need not be named. */
   readonly metrics?: readonly MetricDoc[];
-  /** Extensions that these settings refer to. */
-  references?(config: Config): readonly ExtensionReference[];
+  /**
+   * Extensions that these settings refer to. Called with settings that may still hold mistakes, so that a missing
+   * extension is told together with them.
+   */
+  references?(config: Partial<Config>): readonly ExtensionReference[];
 }
 
 interface CreateOptions<Config> {

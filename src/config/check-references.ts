@@ -39,8 +39,8 @@ export function checkReferences({ service, named, components, report }: CheckOpt
   }
   for (const kind of [...PIPELINE_KINDS, 'extension'] as const) {
     for (const component of components.get(kind)!.values()) {
-      for (const { path, id } of component.factory.references?.(component.config) ?? []) {
-        if (extensions.includes(normal(id))) continue;
+      for (const { path, id } of component.factory.references?.(component.config as object) ?? []) {
+        if (typeof id !== 'string' || extensions.includes(normal(id))) continue;
         const known = named.get('extension')!.has(normal(id));
         const message = known
           ? `references extension "${id}" which is not listed in service::extensions`

@@ -98,7 +98,8 @@ export function loadConfig(
         continue;
       }
       const config = check(factory.schema, settings, at);
-      if (config !== undefined) checked.set(key, { id, key, factory, config });
+      // Settings with mistakes are still asked what they refer to.
+      checked.set(key, { id, key, factory, config: config ?? settings ?? {} });
     }
   }
 

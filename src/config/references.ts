@@ -16,6 +16,9 @@ export interface Expansion {
   readonly references: ReadonlyMap<string, { readonly reference: string; readonly text: string | undefined }>;
 }
 
+/** Deeper is a mistake, or an anchor that holds itself. */
+const MAX_LEVELS = 64;
+
 export function pathKey(path: Path): string {
   return JSON.stringify(path);
 }
@@ -33,6 +36,10 @@ export function expandReferences(value: unknown, source: ReferenceSource): Expan
   const references = new Map<string, { reference: string; text: string | undefined }>();
 
   const walk = (node: unknown, path: Path): unknown => {
+    if (path.length > MAX_LEVELS) {
+      problems.push({ path: path.slice(0, MAX_LEVELS), message: `nested deeper than ${MAX_LEVELS} levels` });
+      return null;
+    }
     if (typeof node === 'string') return scalar(node, path);
     if (Array.isArray(node)) return node.map((item, index) => walk(item, [...path, index]));
     if (typeof node === 'object' && node !== null)

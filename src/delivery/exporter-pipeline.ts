@@ -117,7 +117,9 @@ export class ExporterPipeline implements Component, LogsConsumer {
     return this.#queue.take(max_size);
   }
 
+  /** Sends until every item is settled: accepted, rejected by itself, or given up by its caller. */
   async #deliver(items: readonly QueueItem[]): Promise<void> {
+    using callers = allGone(items);
     let open = items;
     for (let failures = 0; ; ) {
       open = open.filter((item) => !item.signal.aborted);
@@ -129,18 +131,19 @@ export class ExporterPipeline implements Component, LogsConsumer {
         for (const item of open) item.settle();
         return;
       }
-      if (result.kind === 'reject') {
-        if (open.length > 1) {
-          // The data of one source must not take the others with it: each is judged alone.
-          for (const item of open) await this.#deliver([item]);
-          return;
-        }
-        this.#rejected(records.length, result);
-        for (const item of open) item.settle(new PermanentError('export_rejected', result.reason));
+      if (result.kind === 'retry') {
+        await this.#waitForRetry(++failures, result, records.length, callers.signal);
+        continue;
+      }
+      // The data of one source must not take the others with it, nor one record the rest of its batch.
+      const parts = open.length > 1 ? open.map((item) => [item]) : halves(open[0]!).map((half) => [half]);
+      if (parts.length > 1) {
+        for (const part of parts) await this.#deliver(part);
         return;
       }
-      failures++;
-      await this.#waitForRetry(failures, result, records.length, open);
+      this.#rejected(records.length, result);
+      open[0]!.settle(new PermanentError('export_rejected', result.reason));
+      return;
     }
   }
 
@@ -157,7 +160,7 @@ export class ExporterPipeline implements Component, LogsConsumer {
     failures: number,
     result: Extract<SendResult, { kind: 'retry' }>,
     records: number,
-    items: readonly QueueItem[],
+    callersGone: AbortSignal,
   ): Promise<void> {
     this.#metrics.failed(records);
     const { clock, random, logger, report } = this.#host;
@@ -171,8 +174,7 @@ export class ExporterPipeline implements Component, LogsConsumer {
         records,
       });
     }
-    const callersLeft = AbortSignal.any([this.#stop.signal, allAborted(items)]);
-    await clock.sleep(wait, callersLeft).catch(() => {});
+    await clock.sleep(wait, AbortSignal.any([this.#stop.signal, callersGone])).catch(() => {});
   }
 
   #accepted(records: number, { rejected = 0, message }: Extract<SendResult, { kind: 'accepted' }>): void {
@@ -193,16 +195,36 @@ export class ExporterPipeline implements Component, LogsConsumer {
   }
 }
 
-/** Aborts when the last of the callers has given up. */
-function allAborted(items: readonly QueueItem[]): AbortSignal {
+/** Aborts when the last of the callers has given up; listens until it is disposed. */
+function allGone(items: readonly QueueItem[]): Disposable & { readonly signal: AbortSignal } {
   const all = new AbortController();
   let left = items.length;
+  const gone = () => {
+    if (--left === 0) all.abort();
+  };
   for (const { signal } of items) {
-    const gone = () => {
-      if (--left === 0) all.abort();
-    };
     if (signal.aborted) gone();
     else signal.addEventListener('abort', gone, { once: true });
   }
-  return all.signal;
+  return {
+    signal: all.signal,
+    [Symbol.dispose]() {
+      for (const { signal } of items) signal.removeEventListener('abort', gone);
+    },
+  };
+}
+
+/**
+ * The two halves of an item, which settle it together: rejected only if both were. A single record has no halves and
+ * comes back as it is.
+ */
+function halves(item: QueueItem): readonly QueueItem[] {
+  if (item.records.length === 1) return [item];
+  const middle = item.records.length >> 1;
+  const outcomes: (Error | undefined)[] = [];
+  const settle = (error?: Error) => {
+    outcomes.push(error);
+    if (outcomes.length === 2) item.settle(outcomes.every((one) => one !== undefined) ? error : undefined);
+  };
+  return [item.records.slice(0, middle), item.records.slice(middle)].map((records) => ({ ...item, records, settle }));
 }

@@ -38,6 +38,7 @@ function join(errors: unknown[]): unknown {
   const cause = new AggregateError(errors);
   if (errors.every((error) => error instanceof PermanentError))
     return new PermanentError('export_rejected', text, { cause });
-  const first = errors.find((error) => error instanceof RetryableError);
-  return new RetryableError(first?.code ?? 'queue_full', text, { cause });
+  const retryable = errors.filter((error) => error instanceof RetryableError);
+  const afterMs = Math.max(0, ...retryable.map((error) => error.afterMs ?? 0));
+  return new RetryableError(retryable[0]?.code ?? 'queue_full', text, { cause, ...(afterMs > 0 && { afterMs }) });
 }
