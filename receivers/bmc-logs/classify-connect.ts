@@ -14,15 +14,7 @@ export type ConnectOutcome =
     };
 
 /** Closed list; value of the attribute `error.type`. */
-export type ConnectErrorType =
-  | 'refused'
-  | 'timeout'
-  | 'tls'
-  | 'auth'
-  | 'http_4xx'
-  | 'http_5xx'
-  | 'short_stream'
-  | 'discovery';
+export type ConnectErrorType = 'refused' | 'timeout' | 'tls' | 'auth' | 'http_4xx' | 'http_5xx' | 'discovery';
 
 const UNSUPPORTED_STATUS: ReadonlySet<number> = new Set([404, 405, 406, 501]);
 const BUSY_STATUS: ReadonlySet<number> = new Set([429, 503]);

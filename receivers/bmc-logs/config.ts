@@ -118,7 +118,7 @@ const settings = z.strictObject({
     .describe('`auto`: stream, and poll while a BMC cannot stream. `sse`, `periodic`: only one of the two.'),
   scheduler: text().prefault('scheduler').describe('Id of the scheduler extension that owns the due times.'),
   endpoints: z
-    .array(endpoint, { error: "expected type 'slice'" })
+    .array(endpoint, { error: ({ input }) => (input === undefined ? 'needs endpoints' : "expected type 'slice'") })
     .min(1, { error: 'needs endpoints' })
     .describe('The BMCs.'),
   auth: auth.optional().describe('Account for endpoints that name none.'),
@@ -214,6 +214,7 @@ function addressMistake(address: string, insecure: boolean): string | undefined 
   const url = new URL(withScheme(address));
   if (url.protocol === 'http:' && !insecure) return 'plain http needs tls.insecure: true';
   if (url.protocol !== 'https:' && url.protocol !== 'http:') return 'must be https://host[:port]';
+  if (url.port === '0') return 'must not have port 0';
   if (url.username !== '' || url.password !== '') return 'must not contain credentials; use auth';
   if (url.pathname !== '/' || url.search !== '' || url.hash !== '') return 'must not have a path or a query';
   return undefined;

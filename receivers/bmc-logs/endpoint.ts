@@ -10,7 +10,6 @@ import { RedfishClient } from './client/redfish-client.ts';
 import type { BmcLogsConfig, EndpointConfig } from './config.ts';
 import { DeliveryLane } from './delivery-lane.ts';
 import type { BmcEvents } from './events.ts';
-import type { JsonObject } from './json.ts';
 import { LogReader } from './log-reader.ts';
 import {
   type Discovery,
@@ -29,6 +28,9 @@ import { StreamReader } from './stream-reader.ts';
 const PIPELINE_PATIENCE_MS = 60_000;
 /** Beyond its own limits a run of the target gets this much for the request under way. */
 const RUN_SLACK_MS = 65_000;
+/** Runs in a row that go on at once where the last one ended at a limit. */
+const MOST_RESUMED_RUNS = 10;
+const MAX_REDIRECTS = 3;
 const STOP_GRACE_MS = 2_000;
 const MOST_GAP_FILL_SPACING_MS = 30_000;
 
@@ -39,7 +41,7 @@ export interface EndpointOptions {
   readonly host: Host;
   readonly next: LogsConsumer;
   readonly events: BmcEvents;
-  /** One for the process. */
+  /** One for all endpoints of the receiver. */
   readonly handshakes: Semaphore;
 }
 
@@ -67,13 +69,14 @@ export class Endpoint {
   readonly #abandon = new AbortController();
   #parts: Parts | undefined;
   #loop: Promise<void> | undefined;
-  /** Root and stream capability; renewed when old, before each trial, and after an answer that contradicts them. */
-  #root: { readonly at: number; readonly body: JsonObject; readonly stream: EventStreamCapability } | undefined;
+  /** Renewed when old, before each trial, and after an answer that contradicts it. */
+  #capability: { readonly at: number; readonly stream: EventStreamCapability } | undefined;
   #discovery: { readonly at: number; readonly found: Discovery } | undefined;
   /** A delivery of an earlier poll that the pipeline has not taken yet. */
   #undelivered: Promise<unknown> | undefined;
   /** A wish for a poll that came while one was running. */
   #pollAgain = false;
+  #resumedRuns = 0;
   #gapFillDue = false;
   #lastGapFillAt = Number.NEGATIVE_INFINITY;
   #everStreamed = false;
@@ -110,6 +113,7 @@ export class Endpoint {
       connectTimeoutMs: config.sse.connect_timeout,
       handshakes,
       clock,
+      signal: this.#stop.signal,
     });
     const client = new RedfishClient({
       endpoint,
@@ -127,6 +131,7 @@ export class Endpoint {
       ...shared,
       resource: this.#resource,
       cursor: (service) => logs.cursor(service),
+      offsetMinutes: (service) => this.#offsetMinutes(service),
       signal: this.#stop.signal,
       onLoss: () => this.#requestGapFill(0),
     });
@@ -174,9 +179,10 @@ export class Endpoint {
       const result = await this.#patiently(() => this.#poll(signal));
       if (result === 'deferred') return { deferred: true };
       const { failed, services, unfinished, emitted, error } = result;
-      if (services > 0 && failed === services) throw error;
+      if (error !== undefined && failed === services) throw error;
       report(error === undefined ? 'success' : 'partial', error);
-      const again = this.#pollAgain || unfinished;
+      this.#resumedRuns = unfinished ? this.#resumedRuns + 1 : 0;
+      const again = this.#pollAgain || (unfinished && this.#resumedRuns <= MOST_RESUMED_RUNS);
       this.#pollAgain = false;
       return { items: emitted, again };
     } catch (error) {
@@ -208,7 +214,7 @@ export class Endpoint {
     const { endpoint } = this.#options;
     const { logs } = this.#parts!;
     const found = await this.#discoverLogs(signal);
-    const none = { emitted: 0, complete: true, unfinished: false, failed: 0, error: undefined };
+    const none = { emitted: 0, unfinished: false, failed: 0, error: undefined };
     const onlyStream = endpoint.mode === 'sse' && !this.#everStreamed;
     const { kind } = this.#machine.mode;
     const reason = this.#gapFillDue ? 'gap_fill' : kind === 'streaming' ? 'reconcile' : 'periodic';
@@ -216,24 +222,23 @@ export class Endpoint {
     if (this.#gapFillDue) this.#lastGapFillAt = this.#options.host.clock.monotonic();
     this.#gapFillDue = false;
     const mayStream = kind !== 'periodic' && !(kind === 'polling' && this.#machine.mode.reason === 'sse_not_available');
-    const result = onlyStream ? none : await logs.poll(services, reason, mayStream, signal);
+    const whole = found.failures.length === 0;
+    const result = onlyStream ? none : await logs.poll(services, whole, reason, mayStream, signal);
     // A service that vanished, or a branch that failed: look again next time.
-    if (result.failed > 0 || found.failures.length > 0) this.#discovery = undefined;
+    if (this.#discovery && (result.failed > 0 || !whole))
+      this.#discovery = { ...this.#discovery, at: Number.NEGATIVE_INFINITY };
     return { ...result, services: services.length, error: result.error ?? found.failures[0]?.error };
   }
 
-  async #readRoot(signal: AbortSignal) {
+  async #eventStream(): Promise<EventStreamCapability> {
     const { client } = this.#parts!;
-    const { clock } = this.#options.host;
-    if (this.#root && clock.monotonic() - this.#root.at < this.#options.config.periodic.state_refresh_interval)
-      return this.#root;
-    const body = await readRoot(client, signal);
-    const stream =
-      this.#machine.mode.kind === 'periodic'
-        ? { unsupported: 'mode is periodic' }
-        : await readEventStream(client, body, signal);
-    this.#root = { at: clock.monotonic(), body, stream };
-    return this.#root;
+    const { host, config } = this.#options;
+    const { signal } = this.#stop;
+    const refresh = config.periodic.state_refresh_interval;
+    if (this.#capability && host.clock.monotonic() - this.#capability.at < refresh) return this.#capability.stream;
+    const stream = await readEventStream(client, await readRoot(client, signal), signal);
+    this.#capability = { at: host.clock.monotonic(), stream };
+    return stream;
   }
 
   async #discoverLogs(signal: AbortSignal): Promise<Discovery> {
@@ -241,11 +246,24 @@ export class Endpoint {
     const { client } = this.#parts!;
     const refresh = config.periodic.state_refresh_interval;
     if (this.#discovery && host.clock.monotonic() - this.#discovery.at < refresh) return this.#discovery.found;
-    const root = await readRoot(client, signal);
-    const found = await discoverLogs(client, root, config.exclude_services, signal);
+    const found = await discoverLogs({
+      client,
+      root: await readRoot(client, signal),
+      exclude: config.exclude_services,
+      previous: this.#discovery?.found.services ?? [],
+      signal,
+    });
     this.#discovery = { at: host.clock.monotonic(), found };
-    if (found.failures.length === 0) this.#resource.update(found.facts);
+    this.#resource.update(found.facts);
     return found;
+  }
+
+  /** For times without a zone in the stream: that of the service, else the one that all services share. */
+  #offsetMinutes(path: string | undefined): number {
+    const services = this.#discovery?.found.services ?? [];
+    const named = services.find((service) => service.path === path);
+    const offsets = new Set(services.map(({ offsetMinutes }) => offsetMinutes));
+    return named?.offsetMinutes ?? (offsets.size === 1 ? [...offsets][0]! : 0);
   }
 
   /** Asks for a poll beside the stream: events that came while there was none are in the logs. */
@@ -269,7 +287,7 @@ export class Endpoint {
       }
       events.connect(attempt.kind, attempt.kind === 'failure' ? attempt.type : undefined);
       // The answer contradicts what was learned: the next attempt asks the BMC again.
-      if (attempt.kind === 'unsupported') this.#root = undefined;
+      if (attempt.kind === 'unsupported') this.#capability = undefined;
       this.#lastError = attempt.why;
       if (wasPolling) events.trialFailed(endpoint.name, attempt.why);
       this.#changed(this.#machine.refused(host.clock.monotonic(), attempt));
@@ -277,23 +295,18 @@ export class Endpoint {
   }
 
   async #attempt(isTrial: boolean): Promise<EventStream | ConnectOutcome> {
-    const { config, endpoint, host } = this.#options;
-    const { client, connector } = this.#parts!;
+    const { client } = this.#parts!;
     try {
-      if (isTrial) this.#root = undefined;
-      const { stream } = await this.#readRoot(this.#stop.signal);
+      if (isTrial) this.#capability = undefined;
+      const stream = await this.#eventStream();
       if ('unsupported' in stream) return { kind: 'unsupported', why: stream.unsupported };
-      return await openStream({
-        endpoint,
-        connector,
-        url: client.resolve(stream.uri),
-        lastEventId: this.#lastEventId,
-        headerTimeoutMs: config.sse.header_timeout,
-        idleTimeoutMs: config.sse.idle_timeout,
-        clock: host.clock,
-        onRetry: (ms) => this.#machine.serverRetry(ms),
-        signal: this.#stop.signal,
-      });
+      let url = client.resolve(stream.uri);
+      for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
+        const opened = await this.#open(url);
+        if (!('location' in opened)) return opened;
+        url = client.resolve(opened.location, url);
+      }
+      return { kind: 'failure', type: 'http_4xx', why: 'the stream URI redirects without end' };
     } catch (error) {
       return classifyError(
         error instanceof OutbandError
@@ -301,6 +314,21 @@ export class Endpoint {
           : new OutbandError('bmc_bad_body', describeError(error), { cause: error }),
       );
     }
+  }
+
+  #open(url: URL): ReturnType<typeof openStream> {
+    const { config, endpoint, host } = this.#options;
+    return openStream({
+      endpoint,
+      connector: this.#parts!.connector,
+      url,
+      lastEventId: this.#lastEventId,
+      headerTimeoutMs: config.sse.header_timeout,
+      idleTimeoutMs: config.sse.idle_timeout,
+      clock: host.clock,
+      onRetry: (ms) => this.#machine.serverRetry(ms),
+      signal: this.#stop.signal,
+    });
   }
 
   /** Reads an open stream to its end. */
@@ -312,9 +340,10 @@ export class Endpoint {
     this.#machine.opened(openedAt);
     this.#everStreamed = true;
     this.#setPace();
+    // A stream that flaps must not have the logs read each time; one that counts as good may.
     this.#requestGapFill(Math.min(MOST_GAP_FILL_SPACING_MS, config.sse.min_stream_lifetime));
-    const ended = new AbortController();
-    clock.sleep(this.#machine.lifetimeToProve, AbortSignal.any([ended.signal, this.#stop.signal])).then(
+    // The stream's own end counts, not the moment at which its last messages were delivered.
+    clock.sleep(this.#machine.lifetimeToProve, AbortSignal.any([stream.ended, this.#stop.signal])).then(
       () => this.#changed(this.#machine.survived(clock.monotonic())),
       () => {},
     );
@@ -330,15 +359,14 @@ export class Endpoint {
       // A fault of ours: it costs this stream, which the logs make good, and not the process.
       host.logger.error('the stream cannot be read', { endpoint: endpoint.name, error });
     } finally {
-      ended.abort();
       stream.close();
     }
     this.#stop.signal.throwIfAborted();
-    const livedMs = clock.monotonic() - openedAt;
+    const livedMs = stream.endedAt - openedAt;
     this.#lastError = `the stream ended (${cause}) after ${Math.round(livedMs / 1_000)}s`;
     events.streamEnded(endpoint.name, cause, livedMs);
     if (this.#machine.mode.kind === 'trial') events.trialFailed(endpoint.name, this.#lastError);
-    this.#changed(this.#machine.ended(clock.monotonic()));
+    this.#changed(this.#machine.ended(stream.endedAt));
     this.#setPace();
   }
 

@@ -1,6 +1,12 @@
+import { cut } from './cut.ts';
 import { digest, longDigest } from './digest.ts';
 import { idOf, isObject, type Json, type JsonObject, linkOf, textOf } from './json.ts';
 import { type EventTime, timeKey } from './record/time.ts';
+
+/** Service and Id in the path of an entry. */
+const ENTRY_PATH = /^(.*)\/Entries\/([^/]+)$/;
+const MAX_LINK_CHARS = 2_048;
+const MAX_MESSAGE_ID_CHARS = 256;
 
 /**
  * One thing that a BMC tells, by a log entry or by an event of its stream, with the keys by which two tellings of it
@@ -24,6 +30,7 @@ export interface Happening {
   /** Time and text, for joining the two tellings when no link does. */
   readonly content: string;
   readonly text: string;
+  /** At most its first 256 characters. */
   readonly messageId: string | undefined;
   readonly uid: string;
 }
@@ -34,23 +41,33 @@ export interface EntryContext {
   readonly time: EventTime;
   /** Whether the vendor's sequence may be used: it must be unique within a read. */
   readonly useSequence: boolean;
+  /** Link of the member, when it was only a link; default: what the entry says of itself. */
+  readonly uri?: string | undefined;
+  /** Tells an undated entry from an equal one before a clear. */
+  readonly generation: number;
 }
 
 /** A log entry as read from its service. */
-export function fromEntry(json: JsonObject, { endpoint, service, time, useSequence }: EntryContext): Happening {
-  const uri = pathOf(linkOf(json['@odata.id']));
+export function fromEntry(json: JsonObject, context: EntryContext): Happening {
+  const { endpoint, service, time, useSequence, generation } = context;
+  const uri = context.uri ?? pathOf(linkOf(json['@odata.id']));
   const id = idOf(json.Id) ?? uri?.split('/').at(-1);
   const sequence = useSequence ? vendorSequence(json) : undefined;
-  return happening(json, 'poll', { endpoint, service, uri, id, sequence, time, fallbackId: '' });
+  return happening(json, 'poll', { endpoint, service, uri, id, sequence, time, generation, fallbackId: '' });
 }
 
 /** An event of the stream. `LogEntry` names the entry that it stands for, on the BMCs that say so. */
 export function fromEvent(json: JsonObject, endpoint: string, sseId: string | undefined, time: EventTime): Happening {
   const uri = pathOf(linkOf(json.LogEntry));
-  const match = uri === undefined ? null : /^(.*)\/Entries\/([^/]+)$/.exec(uri);
+  const match = ENTRY_PATH.exec(uri ?? '');
   const fallbackId = idOf(json.EventId) ?? idOf(json.MemberId) ?? sseId ?? '';
   const place = { service: match?.[1], uri: match ? uri : undefined, id: match?.[2] };
-  return happening(json, 'sse', { endpoint, ...place, sequence: undefined, time, fallbackId });
+  return happening(json, 'sse', { endpoint, ...place, sequence: undefined, time, generation: 0, fallbackId });
+}
+
+/** The log service of the entry that an event names. */
+export function serviceOfEvent(json: JsonObject): string | undefined {
+  return ENTRY_PATH.exec(pathOf(linkOf(json.LogEntry)) ?? '')?.[1];
 }
 
 interface Parts {
@@ -60,14 +77,16 @@ interface Parts {
   readonly id: string | undefined;
   readonly sequence: string | undefined;
   readonly time: EventTime;
+  readonly generation: number;
   /** Names an event that has no log entry. */
   readonly fallbackId: string;
 }
 
 function happening(json: JsonObject, transport: 'poll' | 'sse', parts: Parts): Happening {
-  const { endpoint, service, uri, id, sequence, time, fallbackId } = parts;
+  const { endpoint, service, uri, id, sequence, time, generation, fallbackId } = parts;
   const when = timeKey(time);
-  const messageId = textOf(json.MessageId);
+  const told = time.epochNanos === undefined ? generation : when;
+  const messageId = cut(textOf(json.MessageId) ?? '', MAX_MESSAGE_ID_CHARS) || undefined;
   const message = textOf(json.Message);
   const args = json.MessageArgs;
   const text = digest(message, normalArgs(args));
@@ -77,7 +96,7 @@ function happening(json: JsonObject, transport: 'poll' | 'sse', parts: Parts): H
   const uid =
     service === undefined
       ? longDigest(endpoint, fallbackId, when, digest(json))
-      : longDigest(endpoint, service, ...name, when, messageId, message, normalArgs(args), count);
+      : longDigest(endpoint, service, ...name, told, messageId, message, normalArgs(args), count);
   return {
     json,
     transport,
@@ -97,8 +116,7 @@ function happening(json: JsonObject, transport: 'poll' | 'sse', parts: Parts): H
 
 function revisionOf(json: JsonObject, base: string | undefined, count: number | undefined): string {
   // Firmware updates reword texts; where MessageId and arguments say the same, the text is not a change.
-  const message =
-    textOf(json.MessageId) !== undefined && Array.isArray(json.MessageArgs) ? undefined : textOf(json.Message);
+  const named = textOf(json.MessageId) !== undefined && Array.isArray(json.MessageArgs);
   return digest(
     base,
     count,
@@ -107,7 +125,7 @@ function revisionOf(json: JsonObject, base: string | undefined, count: number | 
     json.Resolved,
     oem(json, 'Repaired'),
     json.Severity,
-    message,
+    named ? normalArgs(json.MessageArgs) : textOf(json.Message),
   );
 }
 
@@ -151,6 +169,7 @@ function normalArgs(args: Json | undefined): Json | undefined {
   return args === null || (Array.isArray(args) && args.length === 0) ? undefined : args;
 }
 
+/** A link is remembered, so an absurd one is none. */
 function pathOf(link: string | undefined): string | undefined {
-  return link?.replace(/\/+$/, '');
+  return link === undefined || link.length > MAX_LINK_CHARS ? undefined : link.replace(/\/+$/, '');
 }

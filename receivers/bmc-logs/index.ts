@@ -9,6 +9,6 @@ export default defineReceiver({
   stability: { logs: 'alpha' },
   schema: bmcLogsConfig,
   metrics: Object.values(METRICS),
-  references: (config) => [{ path: ['scheduler'], id: config.scheduler }],
+  references: ({ scheduler = 'scheduler' }) => [{ path: ['scheduler'], id: scheduler }],
   create: ({ id, config, host, next }) => new BmcLogsReceiver(id, config, host, next.logs!),
 });

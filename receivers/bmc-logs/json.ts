@@ -64,8 +64,19 @@ function depthOf(text: string): number {
   return deepest;
 }
 
+/** One pass, whatever the text is: a hostile body must not cost more than its length. */
 function escapeControls(text: string): string {
-  return text.replaceAll(/"(?:[^"\\]|\\.)*"/gs, (string) =>
-    string.replaceAll(/[\u0000-\u001f]/g, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`),
-  );
+  const pieces: string[] = [];
+  let from = 0;
+  let inString = false;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === 0x22) inString = !inString;
+    else if (inString && code === 0x5c) i++;
+    else if (inString && code < 0x20) {
+      pieces.push(text.slice(from, i), `\\u${code.toString(16).padStart(4, '0')}`);
+      from = i + 1;
+    }
+  }
+  return from === 0 ? text : pieces.join('') + text.slice(from);
 }

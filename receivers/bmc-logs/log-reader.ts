@@ -32,8 +32,6 @@ export interface LogReaderOptions {
 
 export interface PollResult {
   readonly emitted: number;
-  /** Every service was read to its end. */
-  readonly complete: boolean;
   /** A walk ended at a limit and goes on at a stored page. */
   readonly unfinished: boolean;
   /** Services that could not be read, with the first error. */
@@ -46,6 +44,8 @@ export class LogReader {
   readonly #options: LogReaderOptions;
   readonly #cursors = new Map<string, ServiceCursor>();
   #lastCompletePollNanos: bigint | undefined;
+  /** The service to begin with: behind the one that used up the last poll, so that none starves. */
+  #startAt = 0;
 
   constructor(options: LogReaderOptions) {
     this.#options = options;
@@ -61,11 +61,13 @@ export class LogReader {
   }
 
   /**
+   * @param allServices whether the list is whole; if not, what a stream told goes on waiting for its entry
    * @param keepForStream whether the stream may tell the same entries, so that they wait for it in the ledger
    * @param signal ends the reading; what was read by then is delivered all the same
    */
   async poll(
     services: readonly LogService[],
+    allServices: boolean,
     reason: 'periodic' | 'gap_fill' | 'reconcile',
     keepForStream: boolean,
     signal: AbortSignal,
@@ -75,14 +77,15 @@ export class LogReader {
     const budget: PollBudget = {
       entries: READ_LIMITS.entriesPerPoll,
       linkFetches: READ_LIMITS.linkFetchesPerPoll,
+      bytes: READ_LIMITS.bytesPerPoll,
       until: clock.monotonic() + POLL_TIME_MS,
     };
     let emitted = 0;
     let failed = 0;
-    let complete = true;
+    let complete = allServices;
     let unfinished = false;
     let error: unknown;
-    for (const service of services) {
+    for (const service of [...services.slice(this.#startAt), ...services.slice(0, this.#startAt)]) {
       const cursor = this.cursor(service.path);
       const read = await readService({
         client,
@@ -92,13 +95,17 @@ export class LogReader {
         cursor,
         budget,
         monotonic: () => clock.monotonic(),
+        pause: () => clock.sleep(0, signal),
         nowNanos: clock.now(),
         signal,
       });
       emitted += await this.#deliver(service, cursor, read, cursor.firstContact ? 'initial' : reason, keepForStream);
-      if (read.complete) cursor.endCompleteRead();
+      if (read.complete) cursor.endCompleteRead(read.entries);
       else complete = false;
       if (read.limit) events.limit(endpoint.name, read.limit);
+      // There is no more to be seen of this log, however often it is read.
+      if (read.limit === 'page_loop' || read.limit === 'page_size') cursor.firstContact = false;
+      if (cursor.resumeAt !== undefined) this.#startAt = services.indexOf(service) + (read.pages > 0 ? 1 : 0);
       if (cursor.resumeAt !== undefined) unfinished = true;
       if (read.error !== undefined) {
         failed++;
@@ -109,7 +116,7 @@ export class LogReader {
       ledger.completeRead();
       this.#lastCompletePollNanos = startedNanos;
     }
-    return { emitted, complete, unfinished, failed, error };
+    return { emitted, unfinished, failed, error };
   }
 
   async #deliver(
@@ -130,8 +137,8 @@ export class LogReader {
           sent.map((one) => this.#record(one, reason)),
           'poll',
         );
-        for (const { entry, verdict } of sent) {
-          cursor.mark(entry);
+        for (const { entry, verdict, link } of sent) {
+          cursor.mark(entry, link);
           if (keepForStream) this.#options.ledger.add(entry);
           events.entry(verdict === 'updated' ? 'updated' : 'emitted', 'poll');
         }
@@ -142,11 +149,11 @@ export class LogReader {
   }
 
   /** Decided inside the lane: the stream may have told the entry while its page was on the way. */
-  #toldByStream(cursor: ServiceCursor, { entry, verdict }: UnknownEntry): boolean {
+  #toldByStream(cursor: ServiceCursor, { entry, verdict, link }: UnknownEntry): boolean {
     if (verdict === 'updated') return false;
     const joined = this.#options.ledger.join(entry);
     if (!joined && !cursor.hasStreamed(entry.base!)) return false;
-    cursor.mark(entry);
+    cursor.mark(entry, link);
     this.#options.events.entry({ deduplicated: 'stream_join' }, 'poll');
     return true;
   }
@@ -157,19 +164,28 @@ export class LogReader {
     unknown: readonly UnknownEntry[],
   ): readonly UnknownEntry[] {
     const times = unknown.map(({ entry }) => entry.time);
-    const old = historyOf(times, this.#cutOff(service));
-    return unknown.filter(({ entry }, index) => {
+    const old = historyOf(times, this.#cutOff(service, cursor));
+    return unknown.filter(({ entry, link }, index) => {
       if (!old[index]) return true;
-      cursor.mark(entry);
+      cursor.mark(entry, link);
       this.#options.events.entry({ skipped: 'initial_history' }, 'poll');
       return false;
     });
   }
 
-  /** Measured on the service's own clock, which may be years off. */
-  #cutOff(service: LogService): bigint | undefined {
-    const { config, clock } = this.#options;
+  /**
+   * Measured on the service's own clock, which may be years off, and at the first attempt: what comes while the log
+   * cannot be read to its end is not history.
+   */
+  #cutOff(service: LogService, cursor: ServiceCursor): bigint | undefined {
+    const { config } = this.#options;
     if (config.initial_history === Number.POSITIVE_INFINITY) return undefined;
+    cursor.historyEnds ??= this.#newCutOff(service);
+    return cursor.historyEnds;
+  }
+
+  #newCutOff(service: LogService): bigint {
+    const { config, clock } = this.#options;
     const nowNanos = clock.now();
     const own = eventTime([service.dateTime], { nowNanos, offsetMinutes: service.offsetMinutes });
     const cutOff = (own.epochNanos ?? nowNanos) - BigInt(Math.round(config.initial_history)) * 1_000_000n;

@@ -6,8 +6,8 @@ import type { RedfishClient } from './client/redfish-client.ts';
 import type { BmcLogsConfig, EndpointConfig } from './config.ts';
 import { type DeliveryLane, MAX_BATCH_RECORDS } from './delivery-lane.ts';
 import type { BmcEvents } from './events.ts';
-import { fromEvent, type Happening } from './happening.ts';
-import type { JsonObject } from './json.ts';
+import { fromEvent, type Happening, serviceOfEvent } from './happening.ts';
+import { type JsonObject, linkOf } from './json.ts';
 import type { ServiceCursor } from './logs/cursor.ts';
 import type { JoinLedger } from './logs/ledger.ts';
 import { toRawRecord, toRecord } from './record/record.ts';
@@ -31,6 +31,8 @@ export interface StreamReaderOptions {
   readonly resource: ResourceCache;
   readonly events: BmcEvents;
   readonly signal: AbortSignal;
+  /** Minutes east of UTC for times without a zone, of a service or of the BMC as a whole. */
+  readonly offsetMinutes: (service: string | undefined) => number;
   /** Something was lost on the way to us: the logs have it. */
   readonly onLoss: () => void;
 }
@@ -59,23 +61,30 @@ export class StreamReader {
   /** Resolves when all records of these messages are acknowledged; the next messages are asked for only then. */
   async take(messages: readonly SseMessage[]): Promise<void> {
     const items: (Told | Unreadable)[] = [];
-    for (const { data, id } of messages)
+    for (const { data, id } of messages) {
+      // One limit for all links of a payload: many that lead nowhere must not hold the stream for long.
+      using limit = deadline(this.#options.clock, REFERENCE_WAIT_MS, 'the events behind links', this.#options.signal);
       for (const decoded of decodePayload(data)) {
-        const item = await this.#interpret(decoded, id);
+        const item = await this.#interpret(decoded, id, limit.signal);
         if (item) items.push(item);
       }
+    }
     for (let start = 0; start < items.length; start += MAX_BATCH_RECORDS)
       await this.#deliver(items.slice(start, start + MAX_BATCH_RECORDS));
   }
 
-  async #interpret(decoded: Decoded, sseId: string | undefined): Promise<Told | Unreadable | undefined> {
+  async #interpret(
+    decoded: Decoded,
+    sseId: string | undefined,
+    limit: AbortSignal,
+  ): Promise<Told | Unreadable | undefined> {
     const { events, endpoint, onLoss } = this.#options;
     switch (decoded.kind) {
       case 'event':
         if (decoded.loss) onLoss();
         return this.#told(decoded.json, sseId, decoded.loss);
       case 'reference':
-        return this.#told(await this.#fetch(decoded.json), sseId, false);
+        return this.#told(await this.#fetch(decoded.json, limit), sseId, false);
       case 'unreadable':
         events.decodeError(endpoint.name, 'event', decoded.error);
         return { text: decoded.text, error: decoded.error, sseId };
@@ -91,20 +100,20 @@ export class StreamReader {
 
   #told(json: JsonObject, sseId: string | undefined, loss: boolean): Told {
     const { endpoint, clock } = this.#options;
-    const time = eventTime([json.EventTimestamp, json.Created], { nowNanos: clock.now(), offsetMinutes: 0 });
+    const offsetMinutes = this.#options.offsetMinutes(serviceOfEvent(json));
+    const time = eventTime([json.EventTimestamp, json.Created], { nowNanos: clock.now(), offsetMinutes });
     return { what: fromEvent(json, endpoint.name, sseId, time), sseId, loss };
   }
 
   /** The event behind a link; the link itself when it cannot be fetched, so that something is told. */
-  async #fetch(link: JsonObject): Promise<JsonObject> {
-    const { client, clock, signal, events, endpoint } = this.#options;
+  async #fetch(link: JsonObject, limit: AbortSignal): Promise<JsonObject> {
+    const { client, events, endpoint } = this.#options;
     try {
-      using limit = deadline(clock, REFERENCE_WAIT_MS, 'the event behind a link', signal);
-      const { body } = await client.get(link['@odata.id'], limit.signal);
+      const { body } = await client.get(link['@odata.id'], limit);
       return { LogEntry: link, ...body };
     } catch (error) {
       events.decodeError(endpoint.name, 'reference', describeError(error));
-      return { ...link, Message: String(link['@odata.id']) };
+      return { ...link, Message: linkOf(link) ?? JSON.stringify(link) };
     }
   }
 

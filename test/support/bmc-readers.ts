@@ -38,7 +38,7 @@ export function bmcReaders({ resource = () => undefined, refuse = () => false }:
       const url = new URL(link, ADDRESS);
       const body = resource(url.pathname, url.searchParams);
       if (!body) throw new Error(`404 ${link}`);
-      return { url, body: JSON.parse(JSON.stringify(body)) };
+      return { url, body: JSON.parse(JSON.stringify(body)), bytes: 0 };
     },
   } as unknown as RedfishClient;
   const { signal } = new AbortController();
@@ -65,6 +65,7 @@ export function bmcReaders({ resource = () => undefined, refuse = () => false }:
   const stream = new StreamReader({
     ...shared,
     cursor: (path) => logs.cursor(path),
+    offsetMinutes: () => 0,
     signal,
     onLoss: () => {
       losses++;

@@ -12,14 +12,16 @@ export interface ConnectorOptions {
   readonly tls: EndpointConfig['tls'];
   /** Milliseconds for TCP and TLS together. */
   readonly connectTimeoutMs: number;
-  /** One for the process: set-ups in flight. A fleet that comes back at once must not starve the event loop. */
+  /** One for all endpoints of a receiver: set-ups in flight. A fleet that comes back at once must not starve the event loop. */
   readonly handshakes: Semaphore;
   readonly clock: Clock;
+  /** Ends all set-ups under way. */
+  readonly signal: AbortSignal;
 }
 
 /** How undici gets its sockets: through the gate for handshakes, under our own deadline, HTTP/1.1 only. */
 export async function createConnector(options: ConnectorOptions): Promise<buildConnector.connector> {
-  const { tls, connectTimeoutMs, handshakes, clock } = options;
+  const { tls, connectTimeoutMs, handshakes, clock, signal } = options;
   const connect = buildConnector({
     allowH2: false,
     timeout: 0,
@@ -29,8 +31,8 @@ export async function createConnector(options: ConnectorOptions): Promise<buildC
   });
   return (target, callback) => {
     void (async () => {
-      const release = await handshakes.acquire();
-      const limit = deadline(clock, connectTimeoutMs, 'the connection set-up');
+      const release = await handshakes.acquire(signal);
+      const limit = deadline(clock, connectTimeoutMs, 'the connection set-up', signal);
       const finish: typeof callback = (...result) => {
         limit[Symbol.dispose]();
         release();
@@ -39,14 +41,17 @@ export async function createConnector(options: ConnectorOptions): Promise<buildC
       // undici's connector returns its socket, which its types do not say.
       const socket = connect(target, finish) as unknown as { destroy(error: Error): void };
       limit.signal.addEventListener('abort', () => socket.destroy(limit.signal.reason), { once: true });
-    })();
+    })().catch((error) => callback(error, null));
   };
 }
 
-async function readCertificates(path: string): Promise<Buffer> {
+async function readCertificates(path: string): Promise<string> {
+  let text: string;
   try {
-    return await readFile(path);
+    text = await readFile(path, 'utf8');
   } catch (cause) {
     throw new OutbandError('config_source', `tls::ca_file: cannot read ${path}`, { cause });
   }
+  if (text.includes('-----BEGIN CERTIFICATE-----')) return text;
+  throw new OutbandError('config_source', `tls::ca_file: ${path} holds no certificate in PEM form`);
 }

@@ -13,7 +13,8 @@ import { resolveLink } from './links.ts';
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
 const MAX_HEADER_BYTES = 16 * 1024;
 const MAX_REDIRECTS = 3;
-const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 307, 308]);
+/** Statuses whose `Location` is followed. */
+export const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 307, 308]);
 
 export interface RedfishClientOptions {
   readonly endpoint: EndpointConfig;
@@ -32,6 +33,8 @@ export interface RedfishClientOptions {
 export interface Resource {
   readonly url: URL;
   readonly body: JsonObject;
+  /** Of the body, as it came. */
+  readonly bytes: number;
 }
 
 /** GETs of one BMC: bounded in number, size and time, and never anywhere else than there. */
@@ -65,9 +68,9 @@ export class RedfishClient {
       for (let redirects = 0; ; redirects++) {
         const answer = await this.#request(url, limit.signal);
         if (!REDIRECTS.has(answer.statusCode) || redirects === MAX_REDIRECTS)
-          return { url, body: await this.#readObject(url, answer, limit.signal) };
+          return { url, ...(await this.#readObject(url, answer, limit.signal)) };
         discard(answer.body);
-        url = this.resolve(answer.headers.location, url);
+        url = this.resolve([answer.headers.location].flat()[0], url);
       }
     } finally {
       release();
@@ -97,7 +100,7 @@ export class RedfishClient {
       this.#pool.request({
         path: url.pathname + url.search,
         method: 'GET',
-        headers: { ...requestHeaders(endpoint), accept: 'application/json' },
+        headers: { ...requestHeaders(endpoint), accept: 'application/json', 'accept-encoding': 'identity' },
         signal,
       });
     try {
@@ -114,7 +117,7 @@ export class RedfishClient {
     }
   }
 
-  async #readObject(url: URL, answer: Dispatcher.ResponseData, signal: AbortSignal): Promise<JsonObject> {
+  async #readObject(url: URL, answer: Dispatcher.ResponseData, signal: AbortSignal) {
     const { statusCode: status, body } = answer;
     if (status !== 200) {
       discard(body);
@@ -128,7 +131,7 @@ export class RedfishClient {
       throw new OutbandError('bmc_bad_body', `GET ${url.pathname} answered 200 with something that is not JSON`);
     }
     if (!isObject(parsed)) throw new OutbandError('bmc_bad_body', `GET ${url.pathname} answered no JSON object`);
-    return parsed;
+    return { body: parsed, bytes: text.length };
   }
 
   async #readText(url: URL, body: Dispatcher.ResponseData['body'], signal: AbortSignal): Promise<string> {

@@ -2,8 +2,15 @@ import type { Happening } from '../happening.ts';
 
 /** Events whose entries no read has shown yet. A BMC may link entries that never come. */
 const MOST_STREAMED = 4_096;
+/** Keys that are kept although the log does not show them any more. */
+const ALWAYS_KEPT = 2_048;
+/** Entries that are remembered. A log that is longer is told again in part, rather than growing our memory. */
+const MOST_KNOWN = 100_000;
 
 export type Verdict = 'new' | 'updated' | 'known';
+
+/** The keys of an entry that is known by the link of its member. */
+type Keys = Pick<Happening, 'revision' | 'base'>;
 
 /**
  * What is known of one log service: the keys of the entries that its last reads showed. An entry is new when it is not
@@ -19,54 +26,82 @@ export class ServiceCursor {
   useSequence = true;
   /** No complete read yet: the rule for history applies. */
   firstContact = true;
-  /** Members of this log are only links, so known ones are skipped by URI. */
-  linkOnly = false;
-  #read = 0;
-  /** Keys, and the last read that showed them. */
+  /** Entries before this are history; fixed at the first attempt to read the log. */
+  historyEnds: bigint | undefined;
+  /** How often the log was seen to have been cleared of undated entries. */
+  generation = 0;
+  /** Entries in the last complete read. */
+  #lastCount = 0;
+  #completeReads = 0;
+  /** Keys, and the complete reads so far when a read showed them last. */
   readonly #revisions = new Map<string, number>();
   readonly #bases = new Map<string, number>();
-  readonly #uris = new Map<string, number>();
   /** Entries that the stream has told already, by base. */
   readonly #streamed = new Map<string, number>();
-  #newestUri: string | undefined;
-  /** Of the newest entry when this walk began; fetched although it is known, to see whether URIs still name the same. */
-  #probeUri: string | undefined;
+  /** Members that are only links, so that known ones need no fetch. */
+  readonly #linked = new Map<string, Keys>();
+  #newestLink: string | undefined;
+  /** The newest link when this walk began; fetched although it is known, to see whether links still name the same. */
+  #probe: string | undefined;
 
   /** A walk from the first page begins. */
   beginRead(): void {
-    this.#read++;
-    this.#probeUri = this.linkOnly ? this.#newestUri : undefined;
+    this.#probe = this.#newestLink;
   }
 
   /**
-   * At the end of a walk: the newest entry that was known is gone, or its URI names another one. The log was cleared,
-   * and URIs that this walk skipped as known may be new entries.
+   * At the end of a walk: the newest entry that was known is gone, or its link names another one. The log was cleared,
+   * and links that this walk skipped as known may be new entries.
    */
-  get urisReused(): boolean {
-    return this.#probeUri !== undefined;
+  get linksReused(): boolean {
+    return this.#probe !== undefined;
   }
 
-  forgetUris(): void {
-    this.#uris.clear();
-    this.#newestUri = undefined;
-    this.#probeUri = undefined;
+  forgetLinks(): void {
+    this.#linked.clear();
+    this.#newestLink = undefined;
+    this.#probe = undefined;
   }
 
   /**
-   * The whole log was seen. Keys that two reads in a row did not show are forgotten: one read alone can miss an entry,
-   * when a ring moves on between two pages.
+   * Whether undated entries, which a clear does not change, may be other ones now: the log shrank, and nothing with a
+   * date is left of what was there.
    */
-  endCompleteRead(): void {
+  wasCleared(walk: { readonly entries: number; readonly datedKnown: number; readonly undatedKnown: number }): boolean {
+    return walk.undatedKnown > 0 && walk.datedKnown === 0 && walk.entries < this.#lastCount;
+  }
+
+  /** Everything that is there now is new. */
+  forgetAll(): void {
+    this.generation++;
+    this.#lastCount = 0;
+    this.#revisions.clear();
+    this.#bases.clear();
+    this.forgetLinks();
+  }
+
+  /**
+   * The whole log was seen. Beyond the newest {@link ALWAYS_KEPT}, keys that two complete reads in a row did not show are
+   * forgotten. One read alone can miss an entry, when a ring moves on between two pages; and a BMC that is starting may
+   * show an empty log for a while.
+   */
+  endCompleteRead(entries: number): void {
     this.firstContact = false;
-    for (const keys of [this.#revisions, this.#bases, this.#uris, this.#streamed])
-      for (const [key, read] of keys) if (read < this.#read - 1) keys.delete(key);
+    this.#lastCount = entries;
+    this.#completeReads++;
+    for (const keys of [this.#revisions, this.#bases])
+      for (const [key, reads] of keys) {
+        if (keys.size <= ALWAYS_KEPT) break;
+        if (reads < this.#completeReads - 2) keys.delete(key);
+      }
+    for (const [key, reads] of this.#streamed) if (reads < this.#completeReads - 2) this.#streamed.delete(key);
+    for (const [link, { base }] of this.#linked) if (!this.#bases.has(base!)) this.#linked.delete(link);
   }
 
   /** Compares an entry with what is known, and notes that this read showed it. */
   judge(entry: Happening): Verdict {
-    const { revision, base } = entry;
-    const verdict = this.#revisions.has(revision) ? 'known' : this.#bases.has(base!) ? 'updated' : 'new';
-    if (verdict !== 'new' && entry.uri === this.#probeUri) this.#probeUri = undefined;
+    const verdict = this.#revisions.has(entry.revision) ? 'known' : this.#bases.has(entry.base!) ? 'updated' : 'new';
+    if (verdict !== 'new' && entry.uri === this.#probe) this.#probe = undefined;
     if (verdict === 'known') this.#note(entry);
     return verdict;
   }
@@ -76,11 +111,11 @@ export class ServiceCursor {
     return this.#streamed.has(base) || this.#bases.has(base);
   }
 
-  /** Whether a link-only member needs no fetch. */
-  knowsUri(uri: string): boolean {
-    if (uri === this.#probeUri || !this.#uris.has(uri)) return false;
-    this.#uris.set(uri, this.#read);
-    return true;
+  /** Whether a member that is only a link needs no fetch; notes that this read showed it. */
+  knowsLink(uri: string): boolean {
+    const keys = uri === this.#probe ? undefined : this.#linked.get(uri);
+    if (keys) this.#note(keys);
+    return keys !== undefined;
   }
 
   /** Told by the stream; the entry itself was not read yet. */
@@ -88,22 +123,28 @@ export class ServiceCursor {
     return this.#streamed.has(base);
   }
 
-  /** The records of this entry were acknowledged, or it needs none. Called oldest first. */
-  mark(entry: Happening): void {
-    this.#newestUri = entry.uri;
+  /**
+   * The records of this entry were acknowledged, or it needs none. Called oldest first.
+   * @param link of its member, when that was only a link
+   */
+  mark(entry: Happening, link: string | undefined): void {
     this.#note(entry);
     this.#streamed.delete(entry.base!);
+    if (link === undefined) return;
+    this.#newestLink = link;
+    this.#linked.set(link, { base: entry.base, revision: entry.revision });
   }
 
   /** The record of an event that names this entry was acknowledged. */
   markStreamed(base: string): void {
-    this.#streamed.set(base, this.#read);
+    this.#streamed.set(base, this.#completeReads);
     if (this.#streamed.size > MOST_STREAMED) this.#streamed.delete(this.#streamed.keys().next().value!);
   }
 
-  #note(entry: Happening): void {
-    this.#revisions.set(entry.revision, this.#read);
-    this.#bases.set(entry.base!, this.#read);
-    if (this.linkOnly && entry.uri !== undefined) this.#uris.set(entry.uri, this.#read);
+  #note({ revision, base }: Keys): void {
+    this.#revisions.set(revision, this.#completeReads);
+    this.#bases.set(base!, this.#completeReads);
+    for (const keys of [this.#revisions, this.#bases])
+      if (keys.size > MOST_KNOWN) keys.delete(keys.keys().next().value!);
   }
 }

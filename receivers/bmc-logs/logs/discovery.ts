@@ -35,7 +35,7 @@ export interface Facts {
 export interface Discovery {
   readonly services: readonly LogService[];
   readonly facts: Facts;
-  /** Branches that could not be read; their services are missing from the list. */
+  /** Branches that could not be read; their services are those of the last time. */
   readonly failures: readonly { readonly path: string; readonly error: OutbandError }[];
 }
 
@@ -69,62 +69,102 @@ export async function readEventStream(
   return uri === undefined ? { unsupported: 'no ServerSentEventUri' } : { uri };
 }
 
+export interface DiscoverOptions {
+  readonly client: RedfishClient;
+  readonly root: JsonObject;
+  /** Services whose path contains one of these are left out. */
+  readonly exclude: readonly string[];
+  /** What was found the last time: a branch that cannot be read now keeps its services. */
+  readonly previous: readonly LogService[];
+  readonly signal: AbortSignal;
+}
+
+/** A system, chassis or manager: what is needed of it, so that its body need not stay in memory. */
+interface Owner {
+  readonly logServices: string | undefined;
+  readonly facts: Facts;
+}
+
 /** All log services of Systems, Chassis and Managers, in that order, each once, and the facts on the way. */
-export async function discoverLogs(
-  client: RedfishClient,
-  root: JsonObject,
-  exclude: readonly string[],
-  signal: AbortSignal,
-): Promise<Discovery> {
+export async function discoverLogs(options: DiscoverOptions): Promise<Discovery> {
+  const { client, root, exclude, previous, signal } = options;
   const failures: { path: string; error: OutbandError }[] = [];
   /** A branch that fails harms only itself. */
-  const attempt = async (link: string | undefined): Promise<Resource | undefined> => {
+  const attempt = async <T>(link: string | undefined, pick: (resource: Resource) => T): Promise<T | undefined> => {
     if (link === undefined) return undefined;
     try {
-      return await client.get(link, signal);
+      return pick(await client.get(link, signal));
     } catch (error) {
       if (signal.aborted) throw error;
       const known = error instanceof OutbandError ? error : new OutbandError('bmc_bad_body', describeError(error));
-      failures.push({ path: link, error: known });
+      failures.push({ path: link.replace(/\/+$/, ''), error: known });
       return undefined;
     }
   };
-  const members = async (link: string | undefined): Promise<Resource[]> => {
-    const collection = await attempt(link);
-    const links = objectsOf(collection?.body.Members).slice(0, MAX_MEMBERS).map(linkOf);
-    return (await Promise.all(links.map(attempt))).filter((one) => one !== undefined);
+  /** Links of a collection, over all its pages. */
+  const linksOf = async (collection: string | undefined): Promise<(string | undefined)[]> => {
+    const links: (string | undefined)[] = [];
+    const pages = new Set<string>();
+    for (let page = collection; page !== undefined && !pages.has(page) && links.length < MAX_MEMBERS; ) {
+      pages.add(page);
+      page = await attempt(page, ({ body }) => {
+        links.push(...objectsOf(body.Members).map(linkOf));
+        return textOf(body['Members@odata.nextLink']) ?? textOf(body['@odata.nextLink']);
+      });
+    }
+    return links.slice(0, MAX_MEMBERS);
+  };
+  const membersOf = async <T>(collection: string | undefined, pick: (resource: Resource) => T): Promise<T[]> => {
+    const links = await linksOf(collection);
+    const members = await Promise.all(links.map((link) => attempt(link, pick)));
+    return members.filter((member) => member !== undefined);
   };
 
-  const systems = await members(linkOf(root.Systems));
-  const chassis = await members(linkOf(root.Chassis));
-  const managers = await members(linkOf(root.Managers));
-
+  const systems = await membersOf(linkOf(root.Systems), ownerOf);
+  const chassis = await membersOf(linkOf(root.Chassis), ownerOf);
+  const managers = await membersOf(linkOf(root.Managers), ownerOf);
   const services = new Map<string, LogService>();
-  for (const owner of [...systems, ...chassis, ...managers]) {
-    for (const { url, body } of await members(linkOf(owner.body.LogServices))) {
-      const path = canonicalPath(url);
-      const entries = linkOf(body.Entries);
-      if (entries === undefined || services.has(path) || services.size === MAX_SERVICES) continue;
-      if (exclude.some((part) => path.includes(part))) continue;
-      const offset = parseOffset(body.DateTimeLocalOffset);
-      services.set(path, { path, entries, dateTime: textOf(body.DateTime), offsetMinutes: offset ?? 0 });
-    }
+  for (const { logServices } of [...systems, ...chassis, ...managers])
+    for (const service of await membersOf(logServices, serviceOf))
+      if (service && services.size < MAX_SERVICES && !exclude.some((part) => service.path.includes(part)))
+        services.set(service.path, services.get(service.path) ?? service);
+  for (const service of previous) {
+    const unread = failures.some(({ path }) => service.path === path || service.path.startsWith(`${path}/`));
+    if (unread && !services.has(service.path)) services.set(service.path, service);
   }
-  const facts = factsOf(root, systems, managers);
-  return { services: [...services.values()], facts, failures };
+  return { services: [...services.values()], facts: factsOf(root, systems, managers), failures };
 }
 
-function factsOf(root: JsonObject, systems: readonly Resource[], managers: readonly Resource[]): Facts {
-  const system = systems.length === 1 ? systems[0]!.body : undefined;
-  const firmware = managers.map(({ body }) => textOf(body.FirmwareVersion)).find((version) => version !== undefined);
+function ownerOf({ body }: Resource): Owner {
   return {
-    vendor: textOf(root.Vendor) ?? textOf(system?.Manufacturer),
-    model: textOf(system?.Model),
-    serialNumber: textOf(system?.SerialNumber),
-    systemUuid: textOf(system?.UUID),
+    logServices: linkOf(body.LogServices),
+    facts: {
+      vendor: textOf(body.Manufacturer),
+      model: textOf(body.Model),
+      serialNumber: textOf(body.SerialNumber),
+      systemUuid: textOf(body.UUID),
+      firmwareVersion: textOf(body.FirmwareVersion),
+    },
+  };
+}
+
+function serviceOf({ url, body }: Resource): LogService | undefined {
+  const entries = linkOf(body.Entries);
+  if (entries === undefined) return undefined;
+  const offsetMinutes = parseOffset(body.DateTimeLocalOffset) ?? 0;
+  return { path: canonicalPath(url), entries, dateTime: textOf(body.DateTime), offsetMinutes };
+}
+
+function factsOf(root: JsonObject, systems: readonly Owner[], managers: readonly Owner[]): Facts {
+  const system = systems.length === 1 ? systems[0]!.facts : {};
+  return {
+    vendor: textOf(root.Vendor) ?? system.vendor,
+    model: system.model,
+    serialNumber: system.serialNumber,
+    systemUuid: system.systemUuid,
     serviceUuid: textOf(root.UUID),
     redfishVersion: textOf(root.RedfishVersion),
-    firmwareVersion: firmware,
+    firmwareVersion: managers.map(({ facts }) => facts.firmwareVersion).find((version) => version !== undefined),
   };
 }
 

@@ -1,9 +1,14 @@
 import type { Happening } from '../happening.ts';
 
 const MOST_PENDING = 4_096;
+const NANOS_PER_SECOND = 1_000_000_000n;
+const SLACK_SECONDS = 5n;
+
+/** What is kept of a happening that waits; not its JSON. */
+type Keys = Pick<Happening, 'uri' | 'content' | 'text' | 'messageId' | 'time'>;
 
 interface Pending {
-  readonly what: Happening;
+  readonly what: Keys;
   /** Complete reads of all services when it was added. */
   readonly reads: number;
 }
@@ -24,7 +29,8 @@ export class JoinLedger {
 
   /** This telling was sent; the other may come. */
   add(what: Happening): void {
-    this.#sides[what.transport].add({ what, reads: this.#reads });
+    const { uri, content, text, messageId, time } = what;
+    this.#sides[what.transport].add({ what: { uri, content, text, messageId, time }, reads: this.#reads });
   }
 
   /** All services were read completely. */
@@ -47,7 +53,7 @@ class PendingSet {
     if (this.#inOrder.size > MOST_PENDING) this.#remove(this.#inOrder.values().next().value!);
   }
 
-  take(what: Happening): boolean {
+  take(what: Keys): boolean {
     const found =
       this.#byUri.get(what.uri ?? '')?.find(({ what: other }) => isSameEntry(other, what)) ??
       this.#byContent.get(what.content)?.find(({ what: other }) => isSameContent(other, what));
@@ -69,20 +75,22 @@ class PendingSet {
   }
 }
 
-/** A URI can be used again after a log was cleared, so time or text must agree too. */
-function isSameEntry(a: Happening, b: Happening): boolean {
-  return a.content === b.content || a.text === b.text || sameTime(a, b);
+/**
+ * A URI can be used again after a log was cleared, so the time must agree too; within seconds when the text is equal,
+ * since some firmware stamps the event a little later than its entry.
+ */
+function isSameEntry(a: Keys, b: Keys): boolean {
+  const { epochNanos: one } = a.time;
+  const { epochNanos: other } = b.time;
+  if (one === undefined || other === undefined) return a.text === b.text;
+  const apart = one > other ? one - other : other - one;
+  return apart < NANOS_PER_SECOND || (a.text === b.text && apart <= SLACK_SECONDS * NANOS_PER_SECOND);
 }
 
 /** Some BMCs name the MessageId in the event and not in the entry. Two links that differ are two entries. */
-function isSameContent(a: Happening, b: Happening): boolean {
+function isSameContent(a: Keys, b: Keys): boolean {
   const idsAgree = a.messageId === undefined || b.messageId === undefined || a.messageId === b.messageId;
   return idsAgree && (a.uri === undefined || b.uri === undefined || a.uri === b.uri);
-}
-
-function sameTime({ time: a }: Happening, { time: b }: Happening): boolean {
-  if (a.epochNanos === undefined || b.epochNanos === undefined) return false;
-  return a.epochNanos / 1_000_000_000n === b.epochNanos / 1_000_000_000n;
 }
 
 function push(map: Map<string, Pending[]>, key: string, pending: Pending): void {

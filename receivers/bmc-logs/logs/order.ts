@@ -1,23 +1,35 @@
 import type { Happening } from '../happening.ts';
 
+/** A list whose neighbours agree on a direction to this share is ordered; any other is sorted. */
+const AGREEMENT = 0.9;
+
 /**
- * Entries oldest first, whatever the order of the pages was. The direction is that of most neighbours, by vendor
- * sequence, else integer Id, else time; a list without any of them is taken as it came.
+ * Items oldest first, whatever the order of the pages was: by vendor sequence, else integer Id, else time. A list that
+ * is ordered is kept or turned around as a whole, so that one clock that jumped moves nothing; a shuffled one is sorted.
+ * A list without any of the three is taken as it came.
  */
-export function oldestFirst(entries: readonly Happening[]): readonly Happening[] {
+export function oldestFirst<T>(items: readonly T[], entryOf: (item: T) => Happening): readonly T[] {
   for (const rank of [bySequence, byId, byTime]) {
+    const ranks = items.map((item) => rank(entryOf(item)));
     let rising = 0;
     let falling = 0;
-    for (let i = 1; i < entries.length; i++) {
-      const before = rank(entries[i - 1]!);
-      const after = rank(entries[i]!);
+    for (let i = 1; i < ranks.length; i++) {
+      const before = ranks[i - 1];
+      const after = ranks[i];
       if (before === undefined || after === undefined) continue;
       if (after > before) rising++;
       else if (after < before) falling++;
     }
-    if (rising + falling > 0) return falling > rising ? entries.toReversed() : entries;
+    if (rising + falling === 0) continue;
+    if (Math.max(rising, falling) >= AGREEMENT * (rising + falling))
+      return falling > rising ? items.toReversed() : items;
+    if (ranks.some((one) => one === undefined)) continue;
+    const places = items
+      .map((_, index) => index)
+      .sort((a, b) => (ranks[a]! < ranks[b]! ? -1 : ranks[a]! > ranks[b]! ? 1 : a - b));
+    return places.map((place) => items[place]!);
   }
-  return entries;
+  return items;
 }
 
 function bySequence({ sequence }: Happening): bigint | undefined {

@@ -1,8 +1,10 @@
 import type { Attributes } from '@opentelemetry/api';
+import { cut } from '../cut.ts';
 import { countOf, type Happening, oem } from '../happening.ts';
 import { idOf, isObject, type Json, type JsonObject, linkOf, textOf } from '../json.ts';
 
 const MAX_ATTRIBUTE_CHARS = 16_384;
+const MAX_LIST_ITEMS = 128;
 
 /** What the receiver knows about a record beside the JSON itself. */
 export interface RecordContext {
@@ -12,24 +14,30 @@ export interface RecordContext {
   readonly updated: boolean;
   readonly history: boolean;
   readonly loss: boolean;
+  /** The body was cut. */
+  readonly truncated: boolean;
   readonly includeOem: boolean;
   readonly includeOriginal: boolean;
 }
 
 /** Last segment before the Id in the path of a component, and the hardware type that OpenTelemetry calls it. */
-const HARDWARE_TYPES: Readonly<Record<string, string>> = {
-  Fans: 'fan',
-  Temperatures: 'temperature',
-  PowerSupplies: 'power_supply',
-  Memory: 'memory',
-  Processors: 'cpu',
-  Drives: 'physical_disk',
-  Volumes: 'logical_disk',
-  Storage: 'disk_controller',
-  NetworkAdapters: 'network',
-  Chassis: 'enclosure',
-};
-const HARDWARE_STATES: Readonly<Record<string, string>> = { ok: 'ok', warning: 'degraded', critical: 'failed' };
+const HARDWARE_TYPES: ReadonlyMap<string, string> = new Map([
+  ['Fans', 'fan'],
+  ['Temperatures', 'temperature'],
+  ['PowerSupplies', 'power_supply'],
+  ['Memory', 'memory'],
+  ['Processors', 'cpu'],
+  ['Drives', 'physical_disk'],
+  ['Volumes', 'logical_disk'],
+  ['Storage', 'disk_controller'],
+  ['NetworkAdapters', 'network'],
+  ['Chassis', 'enclosure'],
+]);
+const HARDWARE_STATES: ReadonlyMap<string, string> = new Map([
+  ['ok', 'ok'],
+  ['warning', 'degraded'],
+  ['critical', 'failed'],
+]);
 
 /** The attributes of a record. Only what is known is there; a text that is too long is cut and marked. */
 export function attributesOf(what: Happening, context: RecordContext): Attributes {
@@ -37,12 +45,11 @@ export function attributesOf(what: Happening, context: RecordContext): Attribute
   const attributes: Attributes = { 'log.record.uid': context.uid, 'redfish.transport': transport };
   const set = (name: string, value: Json | undefined) => {
     if (value === undefined || value === null || value === '') return;
-    const plain = typeof value === 'object' && !isTexts(value) ? JSON.stringify(value) : value;
-    if (typeof plain === 'string' && plain.length > MAX_ATTRIBUTE_CHARS) {
-      attributes[name] = plain.slice(0, MAX_ATTRIBUTE_CHARS);
-      attributes['redfish.truncated'] = true;
-    } else attributes[name] = plain;
+    const { plain, whole } = printable(value);
+    attributes[name] = plain;
+    if (!whole) attributes['redfish.truncated'] = true;
   };
+  if (context.truncated) set('redfish.truncated', true);
 
   set('redfish.read_reason', context.readReason);
   if (context.history) set('redfish.history', true);
@@ -64,7 +71,7 @@ export function attributesOf(what: Happening, context: RecordContext): Attribute
   set('redfish.sensor.number', json.SensorNumber);
   set('redfish.generator_id', json.GeneratorId);
 
-  set('redfish.message_id', what.messageId);
+  set('redfish.message_id', textOf(json.MessageId));
   set('redfish.message_args', messageArgs(json.MessageArgs));
   set('redfish.resolution', json.Resolution);
   if (transport === 'sse') {
@@ -94,15 +101,15 @@ export function attributesOf(what: Happening, context: RecordContext): Attribute
 /** `hw.*` of the component that the message is about, when its path says what it is. */
 function hardwareOf(origin: string, json: JsonObject): Attributes {
   const segments = origin.split('/');
-  const place = segments.findLastIndex((segment) => HARDWARE_TYPES[segment] !== undefined);
+  const place = segments.findLastIndex((segment) => HARDWARE_TYPES.has(segment));
   const id = segments[place + 1];
   if (place < 0 || id === undefined) return {};
   const segment = segments[place]!;
   const parent = segments.slice(0, place).join('/');
-  const state = HARDWARE_STATES[(textOf(json.MessageSeverity) ?? textOf(json.Severity) ?? '').toLowerCase()];
+  const state = HARDWARE_STATES.get((textOf(json.MessageSeverity) ?? textOf(json.Severity) ?? '').toLowerCase());
   return {
     'hw.id': origin,
-    'hw.type': segment === 'Processors' && /GPU/i.test(id) ? 'gpu' : HARDWARE_TYPES[segment],
+    'hw.type': segment === 'Processors' && /GPU/i.test(id) ? 'gpu' : HARDWARE_TYPES.get(segment),
     'hw.name': id,
     ...(segment !== 'Chassis' && { 'hw.parent': parent }),
     ...(state !== undefined && { 'hw.state': state }),
@@ -115,6 +122,32 @@ function messageArgs(args: Json | undefined): string[] | undefined {
     typeof arg === 'string' ? arg : JSON.stringify(arg),
   );
   return list.length === 0 ? undefined : list;
+}
+
+/** A value as an attribute may hold it: a list of texts, or one plain value; cut where it is too long. */
+function printable(value: NonNullable<Json>): { readonly plain: Json; readonly whole: boolean } {
+  if (typeof value === 'number') return { plain: exactNumber(value), whole: true };
+  if (typeof value === 'boolean') return { plain: value, whole: true };
+  if (typeof value === 'object' && isTexts(value)) {
+    const list = value as string[];
+    let left = MAX_ATTRIBUTE_CHARS;
+    const plain = list.slice(0, MAX_LIST_ITEMS).map((item) => {
+      const kept = cut(item, left);
+      left -= kept.length;
+      return kept;
+    });
+    return {
+      plain,
+      whole: plain.length === list.length && plain.every((item, index) => item.length === list[index]!.length),
+    };
+  }
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  return { plain: cut(text, MAX_ATTRIBUTE_CHARS), whole: text.length <= MAX_ATTRIBUTE_CHARS };
+}
+
+/** An integer beyond 2^53 is written as text: OTLP's intValue would refuse it. */
+function exactNumber(value: number): Json {
+  return Number.isInteger(value) && !Number.isSafeInteger(value) ? String(value) : value;
 }
 
 function isTexts(value: object): boolean {

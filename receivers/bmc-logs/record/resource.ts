@@ -10,7 +10,7 @@ export const SCOPE: InstrumentationScope = { name: 'outband.receiver.bmc_logs', 
 /** ONE resource object per endpoint, replaced only when facts change: the serializer groups by identity. */
 export class ResourceCache {
   readonly #endpoint: EndpointConfig;
-  #facts = '';
+  #facts: Facts = {};
   #resource: Resource;
 
   constructor(endpoint: EndpointConfig) {
@@ -22,11 +22,13 @@ export class ResourceCache {
     return this.#resource;
   }
 
+  /** What is unknown now stays as it was known before. */
   update(facts: Facts): void {
-    const key = JSON.stringify(facts);
-    if (key === this.#facts) return;
-    this.#facts = key;
-    this.#resource = resourceFromAttributes(this.#attributes(facts));
+    const known = Object.fromEntries(Object.entries(facts).filter(([, fact]) => fact !== undefined));
+    const merged = { ...this.#facts, ...known };
+    if (JSON.stringify(merged) === JSON.stringify(this.#facts)) return;
+    this.#facts = merged;
+    this.#resource = resourceFromAttributes(this.#attributes(merged));
   }
 
   #attributes(facts: Facts): Record<string, string | number> {

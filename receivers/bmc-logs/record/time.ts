@@ -1,3 +1,4 @@
+import { cut } from '../cut.ts';
 import type { Json } from '../json.ts';
 
 /** When something happened, as far as the BMC's text tells. */
@@ -62,5 +63,5 @@ export function parseOffset(text: Json | undefined): number | undefined {
 
 /** What two tellings of the same happening agree on: whole seconds, or the text as it is. */
 export function timeKey(time: EventTime): string {
-  return time.epochNanos === undefined ? `text ${time.raw ?? ''}` : String(time.epochNanos / 1_000_000_000n);
+  return time.epochNanos === undefined ? `text ${cut(time.raw ?? '', 64)}` : String(time.epochNanos / 1_000_000_000n);
 }

@@ -5,7 +5,7 @@ import { OutbandError } from '../../../src/component/errors.ts';
 import { parseRetryAfter } from '../../../src/resilience/retry-after.ts';
 import { type ConnectOutcome, classifyAnswer, classifyError } from '../classify-connect.ts';
 import type { createConnector } from '../client/connector.ts';
-import { asBmcError, requestHeaders } from '../client/redfish-client.ts';
+import { asBmcError, REDIRECTS, requestHeaders } from '../client/redfish-client.ts';
 import type { EndpointConfig } from '../config.ts';
 import { type SseMessage, SseReader } from './sse-reader.ts';
 
@@ -39,12 +39,21 @@ export interface EventStream {
   next(): Promise<readonly SseMessage[] | undefined>;
   /** Why it ended; valid once `next` gave undefined. */
   readonly end: StreamEnd;
+  /** Aborts when the stream ends, be there messages left to take or not. */
+  readonly ended: AbortSignal;
+  /** When that was, in monotonic milliseconds; now, while it is open. */
+  readonly endedAt: number;
   readonly lastEventId: string | undefined;
   close(): void;
 }
 
+/** The stream is elsewhere; where to is for the caller to judge. */
+export interface Redirect {
+  readonly location: string;
+}
+
 /** Opens a stream. undici's dispatch API takes half the memory of `fetch`, and gives pause and resume. */
-export async function openStream(options: OpenStreamOptions): Promise<EventStream | ConnectOutcome> {
+export async function openStream(options: OpenStreamOptions): Promise<EventStream | ConnectOutcome | Redirect> {
   const { endpoint, connector, url, lastEventId, signal } = options;
   const client = new Client(endpoint.address, {
     connect: connector,
@@ -74,13 +83,14 @@ export async function openStream(options: OpenStreamOptions): Promise<EventStrea
 }
 
 class DispatchedStream implements EventStream, Dispatcher.DispatchHandler {
-  readonly opened: Promise<ConnectOutcome | undefined>;
+  readonly opened: Promise<ConnectOutcome | Redirect | undefined>;
   end: StreamEnd = 'eof';
   readonly #options: OpenStreamOptions;
   readonly #client: Client;
   readonly #reader: SseReader;
   readonly #ended = new AbortController();
-  #settleOpened!: (outcome: ConnectOutcome | undefined) => void;
+  #settleOpened!: (outcome: ConnectOutcome | Redirect | undefined) => void;
+  #endedAt: number | undefined;
   #controller: Dispatcher.DispatchController | undefined;
   #headerLimit: Deadline | undefined;
   #accepted = false;
@@ -103,6 +113,14 @@ class DispatchedStream implements EventStream, Dispatcher.DispatchHandler {
       },
       onRetry: options.onRetry,
     });
+  }
+
+  get ended(): AbortSignal {
+    return this.#ended.signal;
+  }
+
+  get endedAt(): number {
+    return this.#endedAt ?? this.#options.clock.monotonic();
   }
 
   get lastEventId(): string | undefined {
@@ -141,12 +159,18 @@ class DispatchedStream implements EventStream, Dispatcher.DispatchHandler {
     if (status < 200) return;
     this.#headerLimit?.[Symbol.dispose]();
     const nowMs = Number(this.#options.clock.now() / 1_000_000n);
-    const refused = classifyAnswer({
-      status,
-      contentType: headers['content-type'] as string | undefined,
-      contentEncoding: headers['content-encoding'] as string | undefined,
-      retryAfterMs: parseRetryAfter(headers['retry-after'] as string | undefined, nowMs),
-    });
+    // A header that comes twice counts with its first value.
+    const header = (name: string) => [headers[name]].flat()[0];
+    const location = REDIRECTS.has(status) ? header('location') : undefined;
+    const refused =
+      location !== undefined
+        ? { location }
+        : classifyAnswer({
+            status,
+            contentType: header('content-type'),
+            contentEncoding: header('content-encoding'),
+            retryAfterMs: parseRetryAfter(header('retry-after'), nowMs),
+          });
     if (refused) {
       this.#settleOpened(refused);
       controller.abort(new Error('refused'));
@@ -196,6 +220,7 @@ class DispatchedStream implements EventStream, Dispatcher.DispatchHandler {
   #finish(end: StreamEnd): void {
     if (this.#ended.signal.aborted) return;
     this.end = end;
+    this.#endedAt = this.#options.clock.monotonic();
     this.#ended.abort();
     this.#headerLimit?.[Symbol.dispose]();
     this.#options.signal.removeEventListener('abort', this.close);

@@ -2,7 +2,7 @@ import { createParser, type EventSourceParser } from 'eventsource-parser';
 
 /** Characters of one SSE event, and of one line. */
 export const MAX_SSE_EVENT_CHARS = 1024 * 1024;
-const MAX_ID_CHARS = 256;
+const HEADER_ID = /^[\x20-\x7e]{1,256}$/;
 
 export interface SseMessage {
   readonly data: string;
@@ -21,7 +21,7 @@ export interface SseCallbacks {
  * dropped, as the WHATWG rules say; the log has it.
  */
 export class SseReader {
-  /** What to send as `Last-Event-ID`: non-empty, not "0" (heartbeats of bmcweb carry it), at most 256 characters. */
+  /** What to send as `Last-Event-ID`: 1 to 256 characters that a header may hold, not "0" (bmcweb's heartbeats). */
   lastEventId: string | undefined;
   /** An event or a line was longer than the limit; nothing more is read. */
   tooLarge = false;
@@ -37,7 +37,7 @@ export class SseReader {
         else if (data.trim() !== '') onMessage({ data, id });
       },
       onId: (id) => {
-        if (id !== '' && id !== '0' && id.length <= MAX_ID_CHARS) this.lastEventId = id;
+        if (id !== '0' && HEADER_ID.test(id)) this.lastEventId = id;
       },
       onRetry,
       onError: (error) => {

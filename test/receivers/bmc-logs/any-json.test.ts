@@ -56,7 +56,7 @@ test('a log may hold any JSON: nothing throws, and a second read sends nothing a
   forAll(fc.array(json, { maxLength: 8 }), async (members) => {
     const { logs, received } = bmcReaders({ resource: () => ({ Members: members }) });
     const service = { path: '/redfish/v1/X', entries: '/redfish/v1/X/Entries', dateTime: undefined, offsetMinutes: 0 };
-    const poll = () => logs.poll([service], 'periodic', true, new AbortController().signal);
+    const poll = () => logs.poll([service], true, 'periodic', true, new AbortController().signal);
     await poll();
     const first = received.length;
     await poll();

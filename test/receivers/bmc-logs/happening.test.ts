@@ -18,7 +18,7 @@ const ENTRY: JsonObject = {
 const entry = (change: JsonObject = {}, useSequence = true) => {
   const json = { ...ENTRY, ...change };
   const time = eventTime([json.EventTimestamp, json.Created], CONTEXT);
-  return fromEntry(json, { endpoint: 'r1', service: SERVICE, time, useSequence });
+  return fromEntry(json, { endpoint: 'r1', service: SERVICE, time, useSequence, generation: 0 });
 };
 const event = (change: JsonObject = {}) => {
   const { '@odata.id': link, Id, Created, Severity, ...rest } = ENTRY;

@@ -20,7 +20,7 @@ function endpointOver(log: LiveLog, refuse: () => boolean) {
   const service: LogService = { path: log.path, entries: `${log.path}/Entries`, dateTime: undefined, offsetMinutes: 0 };
   return {
     received,
-    poll: () => logs.poll([service], 'periodic', true, new AbortController().signal),
+    poll: () => logs.poll([service], true, 'periodic', true, new AbortController().signal),
     tell: (text: string) => {
       const data = text.split('\n').flatMap((line) => (line.startsWith('data: ') ? [line.slice(6)] : []));
       return stream.take([{ data: data.join('\n'), id: /^id: (.*)$/m.exec(text)?.[1] }]);
