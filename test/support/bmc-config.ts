@@ -5,7 +5,7 @@ export interface BmcConfigOptions {
   readonly sink: OtlpSink;
   /** Lines under `bmc_logs`, without indentation. */
   readonly receiver?: string;
-  /** Lines under `otlp_http`, without indentation. */
+  /** Lines under `otlp_http`, without indentation, in place of a batch that does not wait. */
   readonly exporter?: string;
 }
 
@@ -26,8 +26,7 @@ exporters:
     endpoint: ${sink.url}
     tls: { insecure: true }
     retry_on_failure: { initial_interval: 50ms, max_interval: 200ms }
-    sending_queue: { batch: { flush_timeout: 5ms } }
-${indent(exporter ?? '', 4)}
+${indent(exporter ?? 'sending_queue: { batch: { flush_timeout: 5ms } }', 4)}
 extensions:
   scheduler: {}
 service:

@@ -14,6 +14,11 @@ export interface Scene {
   verdict(): Verdict;
   /** Resolves when the sink has everything that was offered so far, and the agent knows. */
   allDelivered(): Promise<void>;
+  /**
+   * As {@link Scene.allDelivered}, and then two more reads of each endpoint's logs have ended: whatever would be sent
+   * twice has been.
+   */
+  allSettled(): Promise<void>;
   /** Resolves with the WARN line about this endpoint's downgrade. */
   downgrade(endpoint: string): Promise<Record<string, unknown>>;
 }
@@ -42,16 +47,25 @@ export async function scene(t: TestContext, options: SceneOptions = {}): Promise
   await agent.start();
   const verdict = () =>
     fleet.truth.compare(sink.records.map(({ body, resource }) => ({ body, endpoint: resource['redfish.endpoint'] })));
+  const allDelivered = async () => {
+    await sink.waitFor(() => verdict().lost.length === 0);
+    // The sink has answered; now the agent must have heard it.
+    do await settle();
+    while ((await agent.metric('otelcol_exporter_queue_size')) > 0);
+  };
+  const reads = (name: string) =>
+    agent.lines.filter(({ msg, endpoint }) => msg === 'logs read' && endpoint === name).length;
   return {
     fleet,
     sink,
     agent,
     verdict,
-    async allDelivered() {
-      await sink.waitFor(() => verdict().lost.length === 0);
-      // The sink has answered; now the agent must have heard it.
-      do await settle();
-      while ((await agent.metric('otelcol_exporter_queue_size')) > 0);
+    allDelivered,
+    async allSettled() {
+      await allDelivered();
+      const before = fleet.bmcs.map(({ name }) => reads(name));
+      await agent.line(() => fleet.bmcs.every(({ name }, index) => reads(name) >= before[index]! + 2));
+      await allDelivered();
     },
     downgrade: (endpoint) =>
       agent.line(({ msg, endpoint: who }) => msg === 'log stream downgraded to polling' && who === endpoint),

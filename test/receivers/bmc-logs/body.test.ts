@@ -12,3 +12,9 @@ for (const [json, body] of [
   [{}, ''],
 ] as const)
   test(`${JSON.stringify(json)} reads "${body}"`, () => assert.equal(bodyOf(json as never).text, body));
+
+test('a short template cannot multiply a long argument', () => {
+  const body = bodyOf({ Message: '%1'.repeat(10_000), MessageArgs: ['x'.repeat(600_000)] });
+  assert.equal(body.text.length, 65_536);
+  assert.equal(body.truncated, true);
+});

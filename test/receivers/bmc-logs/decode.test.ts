@@ -46,3 +46,7 @@ test('a name like __proto__ stays a name', () => {
   assert.equal(event?.kind, 'event');
   assert.equal(({} as Record<string, unknown>).polluted, undefined);
 });
+
+test('a broken body costs no more than its length: a mebibyte of escapes is over before the time limit of the tests', () => {
+  assert.deepEqual(kinds(`["${'\\"'.repeat(500_000)}`), ['unreadable']);
+});

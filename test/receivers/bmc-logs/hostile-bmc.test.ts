@@ -34,7 +34,8 @@ for (const [what, fault, code] of FAULTS)
       receiver: POLLED,
       before: (all) => {
         for (const bmc of all.bmcs) bmc.append();
-        all.bmc(0).faults.push({ ...fault, path: '/redfish/v1/Systems' });
+        // The log itself, and everything else of its owner's branch.
+        all.bmc(0).faults.push({ ...fault, path: `${all.bmc(0).log(0).path}/Entries` });
         all.bmc(0).faults.push({ ...fault, path: '/redfish/v1/Managers' });
       },
     });
@@ -191,10 +192,44 @@ test('an event that nobody can read becomes one raw record, and the stream goes 
   assert.equal(await agent.metric('outband.bmc.decode_errors', { stage: 'event' }), 1);
 });
 
-test('control characters in a message arrive as they are, and are escaped in our own log', async (t) => {
+test('control characters in a message arrive as they are', async (t) => {
   const text = 'bell \u0007 escape \u001b[31m and a\nline #1';
-  const { sink, agent } = await scene(t, { receiver: POLLED, before: (all) => void all.bmc(0).append({ text }) });
+  const { sink } = await scene(t, { receiver: POLLED, before: (all) => void all.bmc(0).append({ text }) });
   await sink.waitFor(() => sink.records.length === 1);
   assert.equal(sink.records[0]!.body, text);
-  assert.ok(agent.lines.length > 0);
+});
+
+test('a branch that cannot be read keeps its services, and what they hold is not sent again', async (t) => {
+  const { fleet, agent, allSettled, verdict } = await scene(t, {
+    profiles: ['idrac'],
+    receiver: 'initial_history: all\nsse: { reconcile_interval: 100ms }\nperiodic: { state_refresh_interval: 100ms }',
+    before: (all) => void all.bmc(0).append(),
+  });
+  const bmc = fleet.bmc(0);
+  await allSettled();
+  bmc.faults.push({ kind: 'status', status: 503, path: '/redfish/v1/Managers/Embedded.1', count: 10 });
+  bmc.append();
+  await agent.line(({ msg }) => String(msg).includes('cannot be read'));
+  for (let n = 0; n < 5; n++) bmc.append();
+  await allSettled();
+  const { published, received, doubled } = verdict();
+  assert.deepEqual([published, received, doubled], [7, 7, []]);
+});
+
+test('systems and services over several pages are all found', async (t) => {
+  const { allDelivered } = await scene(t, {
+    profiles: ['idrac'],
+    receiver: POLLED,
+    before: (all) => {
+      const bmc = all.bmc(0);
+      const services = '/redfish/v1/Managers/Embedded.1/LogServices';
+      const page = (path: string, next?: string) =>
+        JSON.stringify({ Members: [{ '@odata.id': path }], ...(next && { '@odata.nextLink': next }) });
+      bmc.faults.push({ kind: 'raw_body', path: `${services}/Page2`, body: page(bmc.log(1).path) });
+      bmc.faults.push({ kind: 'raw_body', exact: services, body: page(bmc.log(0).path, `${services}/Page2`) });
+      bmc.append({ log: 0 });
+      bmc.append({ log: 1 });
+    },
+  });
+  await allDelivered();
 });

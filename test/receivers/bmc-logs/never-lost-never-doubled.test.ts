@@ -9,10 +9,12 @@ import { bmcReaders } from '../../support/bmc-readers.ts';
 import { forAll } from '../../support/property.ts';
 
 /** One endpoint without sockets, over a live log. */
-function endpointOver(log: LiveLog, refuse: () => boolean) {
+function endpointOver(log: LiveLog, refuse: () => boolean, broken: () => boolean) {
   const { received, logs, stream } = bmcReaders({
     refuse,
     resource: (path, query) => {
+      // The first page comes, the next does not.
+      if (broken() && query.has('$skip')) return undefined;
       const id = /\/Entries\/([^/]+)$/.exec(path)?.[1];
       return id === undefined ? log.page(Number(query.get('$skip') ?? 0)) : log.entry(id);
     },
@@ -39,6 +41,11 @@ const step = fc.oneof(
     }),
   },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('poll' as const) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant('poll_then_tell' as const), text: fc.constantFrom('unique', 'same') }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('failed_poll' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('replay' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('clear' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('reverse' as const) }) },
@@ -65,7 +72,8 @@ for (const profile of PROFILES)
           chance = (Math.imul(chance, 1_664_525) + 1_013_904_223) >>> 0;
           return chance < 2 ** 30;
         };
-        const { received, poll, tell } = endpointOver(log, refuse);
+        let broken = false;
+        const { received, poll, tell } = endpointOver(log, refuse, () => broken);
 
         let second = Date.parse('2026-11-25T11:00:00Z');
         const appended: string[] = [];
@@ -93,7 +101,17 @@ for (const profile of PROFILES)
             }
           } else if (one.do === 'poll') await poll();
           else if (one.do === 'replay') for (const event of told.slice(-3)) await tell(event);
-          else if (one.do === 'reverse') order = order === 'asc' ? 'desc' : 'asc';
+          else if (one.do === 'poll_then_tell') {
+            // The order that a gap-fill makes: the log is read before the stream comes to it.
+            const event = append(one.text);
+            await poll();
+            told.push(event);
+            await tell(event);
+          } else if (one.do === 'failed_poll') {
+            broken = true;
+            await poll();
+            broken = false;
+          } else if (one.do === 'reverse') order = order === 'asc' ? 'desc' : 'asc';
           else if (one.do === 'clear') {
             // What nobody has read before a clear is lost to everybody; that is not what this is about.
             await poll();

@@ -37,12 +37,13 @@ test('an event without its blank line at the end of the stream is not told', () 
 test('comments and empty data are no messages', () =>
   assert.deepEqual(data(': keep-alive\n\ndata:\n\ndata: \n\n'), []));
 
-test('the last id is kept unless it is empty, "0", too long or holds NUL', () => {
+test('the last id is kept unless it is empty, "0", too long or nothing that a header may hold', () => {
   const last = (text: string) => read(text).reader.lastEventId;
   assert.equal(last('id: 41\ndata: a\n\n'), '41');
   assert.equal(last('id: 41\ndata: a\n\nid: 0\ndata: heartbeat\n\n'), '41');
   assert.equal(last('id: 41\ndata: a\n\nid:\ndata: b\n\n'), '41');
   assert.equal(last('id: 41\ndata: a\n\nid: 4\u00002\ndata: b\n\n'), '41');
+  assert.equal(last('id: 41\ndata: a\n\nid: 日7\ndata: b\n\n'), '41');
   assert.equal(last(`id: 41\ndata: a\n\nid: ${'9'.repeat(257)}\ndata: b\n\n`), '41');
 });
 

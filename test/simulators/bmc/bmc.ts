@@ -172,7 +172,7 @@ export class SimulatedBmc {
   }
 
   #takeFault(path: string): Fault | undefined {
-    const fault = this.faults.find((one) => path.startsWith(one.path ?? '/'));
+    const fault = this.faults.find(({ path: prefix = '/', exact = path }) => path.startsWith(prefix) && path === exact);
     if (fault?.count !== undefined && --fault.count <= 0) this.faults.splice(this.faults.indexOf(fault), 1);
     return fault;
   }

@@ -4,6 +4,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 export type Fault = FaultAction & {
   /** Requests whose path starts with this; default: all. */
   readonly path?: string;
+  /** Requests for exactly this path. */
+  readonly exact?: string;
   /** How many requests it spoils; default: all until it is removed. */
   count?: number;
 };

@@ -22,6 +22,8 @@ export interface OtlpSink {
   readonly encodings: ReadonlySet<string>;
   /** Until `undefined` is set again, every request meets this fault. */
   fault: SinkFault | undefined;
+  /** Larger request bodies are answered 413. */
+  maxBytes: number;
   /** The next answers with 2xx carry this body. */
   reply: { readonly body: string; readonly contentType: string } | undefined;
   /** Resolves as soon as the predicate holds; looked at after each request. */
@@ -57,6 +59,7 @@ export async function startOtlpSink(options: { readonly port?: number } = {}): P
         take(request, body);
         request.socket.destroy();
       } else if (fault) response.writeHead(fault.status, fault.headers).end(fault.body ?? '');
+      else if (body.length > sink.maxBytes) response.writeHead(413).end();
       else if (request.method !== 'POST' || request.url !== '/v1/logs') response.writeHead(404).end();
       else {
         take(request, body);
@@ -90,6 +93,7 @@ export async function startOtlpSink(options: { readonly port?: number } = {}): P
     },
     encodings,
     fault: undefined,
+    maxBytes: Number.POSITIVE_INFINITY,
     reply: undefined,
     waitFor: (predicate) => watchers.until(() => predicate(sink)),
     close: () =>
