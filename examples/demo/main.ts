@@ -72,6 +72,7 @@ async function runDemo(): Promise<void> {
   children.push(agent);
   void showAgentLog(agent);
   agent.process.once('exit', () => stopped.abort());
+  say('Expect one warning for each of the six BMCs that cannot stream: they are polled from the start.');
   say(`Metrics of the agent: http://localhost:${metricsPort}/metrics. Ctrl-C stops.`);
 
   await post(`${bmcs.control}/rate?per_second=${ENTRIES_PER_SECOND}`);

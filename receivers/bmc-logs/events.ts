@@ -32,8 +32,17 @@ export interface BmcEvents {
   delivered(transport: 'poll' | 'sse', outcome: 'accepted' | 'refused', records: number): void;
 }
 
-/** @param modes of all endpoints, asked at every collection */
-export function bmcEvents(receiver: string, meter: Meter, logger: Logger, modes: () => Iterable<Mode>): BmcEvents {
+export interface BmcEventsOptions {
+  readonly receiver: string;
+  readonly meter: Meter;
+  readonly logger: Logger;
+  /** Of all endpoints, asked at every collection. */
+  readonly modes: () => Iterable<Mode>;
+  /** Length of the window in which failures count. */
+  readonly windowMs: number;
+}
+
+export function bmcEvents({ receiver, meter, logger, modes, windowMs }: BmcEventsOptions): BmcEvents {
   const counter = (doc: MetricDoc) => {
     const instrument = meter.createCounter(doc.name, doc);
     return (value: number, attributes: Attributes = {}) => instrument.add(value, { receiver, ...attributes });
@@ -76,11 +85,12 @@ export function bmcEvents(receiver: string, meter: Meter, logger: Logger, modes:
         logger.info('log stream restored', { endpoint });
         return;
       }
-      const nextTrial = nextTrialMs === undefined ? 'never' : `${Math.round(nextTrialMs / 1_000)}s`;
+      const nextTrial = nextTrialMs === undefined ? 'never' : duration(nextTrialMs);
       logger.warn('log stream downgraded to polling', {
         endpoint,
         reason,
         failures,
+        window: duration(windowMs),
         last_error: lastError,
         next_trial: nextTrial,
       });
@@ -131,4 +141,11 @@ export function bmcEvents(receiver: string, meter: Meter, logger: Logger, modes:
       (outcome === 'accepted' ? accepted : refused)(records, { transport });
     },
   };
+}
+
+/** `35m`, `2h`, `500ms`: as one would write it, to two figures. */
+function duration(ms: number): string {
+  if (ms < 1_000) return `${Math.round(ms)}ms`;
+  if (ms < 120_000) return `${Math.round(ms / 1_000)}s`;
+  return ms < 7_200_000 ? `${Math.round(ms / 60_000)}m` : `${(ms / 3_600_000).toFixed(1)}h`;
 }

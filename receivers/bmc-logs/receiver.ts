@@ -17,7 +17,8 @@ export class BmcLogsReceiver implements Component {
     this.#config = config;
     const receiver = formatComponentId(id);
     const modes = () => this.#endpoints.map((endpoint) => endpoint.mode);
-    const events = bmcEvents(receiver, host.meter, host.logger, modes);
+    const windowMs = config.auto.connect_failure_window;
+    const events = bmcEvents({ receiver, meter: host.meter, logger: host.logger, modes, windowMs });
     const handshakes = new Semaphore(config.max_handshakes);
     this.#endpoints = config.endpoints.map(
       (endpoint) => new Endpoint({ receiver, config, endpoint, host, next, events, handshakes }),

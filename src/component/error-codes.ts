@@ -100,7 +100,7 @@ export const ERROR_CODES = {
   bmc_body_too_large: {
     cause: 'A body or an event of the BMC is larger than the fixed limit.',
     effect: 'It was not read; memory stays bounded.',
-    remedy: 'Report it to the vendor; the limit is in `docs/components/receiver-bmc_logs.md`.',
+    remedy: 'Report it to the vendor; bodies end at 16 MiB, events at 1 MiB.',
   },
   bmc_link_refused: {
     cause: 'A link or redirect of the BMC leaves its own scheme, host, port or `/redfish/`.',

@@ -37,7 +37,7 @@ export function expandReferences(value: unknown, source: ReferenceSource): Expan
 
   const walk = (node: unknown, path: Path): unknown => {
     if (path.length > MAX_LEVELS) {
-      problems.push({ path: path.slice(0, MAX_LEVELS), message: `nested deeper than ${MAX_LEVELS} levels` });
+      problems.push({ path: path.slice(0, 3), message: `nested deeper than ${MAX_LEVELS} levels` });
       return null;
     }
     if (typeof node === 'string') return scalar(node, path);

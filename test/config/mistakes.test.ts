@@ -43,6 +43,17 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
     '13:5  service::pipelines: unknown pipeline "traces" (valid values: [logs metrics])',
     '14:1  connectors: not supported by this agent; use two pipelines',
   ],
+  'bad-odd-values.yaml': [
+    '2:3  receivers::bmc_logs::endpoints: needs endpoints',
+    '3:5  receivers::bmc_logs: has invalid keys: labels (valid values: [auth auto bmc_request_concurrency body_idle_timeout critical_as endpoints exclude_services include_oem include_original initial_history max_handshakes mode ...])',
+    '3:5  receivers::bmc_logs::scheduler: references extension "scheduler" which is not configured (add `scheduler: {}` to extensions and "scheduler" to service::extensions)',
+    '3:13  receivers::bmc_logs::labels: nested deeper than 64 levels',
+    '4:3  receivers::bmc_logs/none::endpoints: needs endpoints',
+    '4:18  receivers::bmc_logs/none::scheduler: references extension "scheduler" which is not configured (add `scheduler: {}` to extensions and "scheduler" to service::extensions)',
+    '8:23  exporters::otlp_http::headers::a b: is no header name',
+    '8:29  exporters::otlp_http::headers::x: holds a character that a header cannot carry',
+    '8:40  exporters::otlp_http::headers::host: is set by the exporter itself',
+  ],
   'bad-not-yaml.yaml': ['3:1  Flow sequence in block collection must be sufficiently indented and end with a ]'],
   'bad-secret.yaml': [
     '3:64  receivers::bmc_logs::endpoints::0::mode: must be one of auto, sse, periodic (from ${env:CANARY})',

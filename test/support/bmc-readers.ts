@@ -56,7 +56,13 @@ export function bmcReaders({ resource = () => undefined, refuse = () => false }:
   });
   const shared = {
     ...{ config, endpoint, client, lane, clock: instantClock },
-    events: bmcEvents('test', createNoopMeter(), testHost().logger, () => []),
+    events: bmcEvents({
+      receiver: 'test',
+      meter: createNoopMeter(),
+      logger: testHost().logger,
+      modes: () => [],
+      windowMs: 0,
+    }),
     ledger: new JoinLedger(),
     resource: new ResourceCache(endpoint),
   };

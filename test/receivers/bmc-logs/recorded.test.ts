@@ -73,7 +73,10 @@ for (const machine of MACHINES)
     const total = [...expected.values()].reduce((sum, entries) => sum + entries.length, 0);
     const fleet = await startBmcFleet({ count: 1, tree: join(RECORDINGS, machine) });
     const { records, first } = await readTwice(fleet);
+    const again = await readTwice(fleet);
     await fleet.close();
+    const uids = (all: typeof records) => all.map(({ attributes }) => attributes['log.record.uid']).sort();
+    assert.deepEqual(uids(again.records), uids(records), 'another run of the agent gives the same uids');
 
     assert.equal(first, total);
     assert.equal(records.length, total, 'the second and third read sent something again');

@@ -2,7 +2,7 @@
 //   {"endpoints": [{"name", "address"}], "caFile": "<path>", "control": "http://127.0.0.1:<port>"}
 // The file with the authority of its certificates (--tls) goes when the fleet goes.
 // Commands are POSTs to `control`: /append?bmc=0&n=5, /burst?n=1000 (over the whole fleet), /stream?bmc=0&kind=status&status=503, /down?bmc=0, /up?bmc=0,
-// /reboot?bmc=0&seconds=5 (answered when it is up again), /rate?per_second=10 (entries over the whole fleet), and
+// /polled?times=2 (answered when each BMC was read so often), /reboot?bmc=0&seconds=5 (answered when it is up again), /rate?per_second=10 (entries over the whole fleet), and
 // GET /truth.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { tiedToParent } from '../parent.ts';
+import type { SimulatedBmc } from './bmc.ts';
 import type { StreamBehaviour } from './event-stream.ts';
 import { startBmcFleet } from './fleet.ts';
 
@@ -93,6 +94,11 @@ const control = createServer((request, response) => {
       case '/rate':
         setRate(Number(query.per_second));
         break;
+      case '/polled': {
+        const before = fleet.bmcs.map(reads);
+        await fleet.waitFor(() => fleet.bmcs.every((one, index) => reads(one) >= before[index]! + Number(query.times)));
+        break;
+      }
       case '/truth':
         return answer(200, { published: fleet.truth.published, streams: openStreams() });
       default:
@@ -101,6 +107,8 @@ const control = createServer((request, response) => {
     answer(200, {});
   })();
 });
+/** Reads of the first log. */
+const reads = (one: SimulatedBmc) => one.journal.filter(({ path }) => path === `${one.log().path}/Entries`).length;
 const openStreams = () => fleet.bmcs.reduce((sum, one) => sum + one.openStreams, 0);
 control.listen(0, '127.0.0.1', () => {
   const ready = {
