@@ -4,15 +4,32 @@ export { builtins } from './builtins.ts';
 export type { Clock } from './component/clock.ts';
 export type { Component, ComponentStatus, Host, LogFields, Logger } from './component/component.ts';
 export type { ConsumeContext, LogsConsumer, MetricsConsumer, NextConsumers } from './component/consumer.ts';
+export type { ErrorCode } from './component/error-codes.ts';
 export { OutbandError, PermanentError, RetryableError } from './component/errors.ts';
 export type { SendContext, Sender, SendResult } from './component/exporter.ts';
 export {
+  type AnyFactory,
   defineExporter,
   defineExtension,
   defineProcessor,
   defineReceiver,
+  type ExporterFactory,
+  type ExtensionFactory,
+  type ProcessorFactory,
+  type ReceiverFactory,
+  type Signal,
+  type Stability,
 } from './component/factory.ts';
-export type { RunReason, RunResult, Scheduler, Target, TargetHandle, TargetOptions } from './component/scheduler.ts';
+export type { ComponentId } from './component/id.ts';
+export type {
+  RunCause,
+  RunReason,
+  RunResult,
+  Scheduler,
+  Target,
+  TargetHandle,
+  TargetOptions,
+} from './component/scheduler.ts';
 export { Secret } from './component/secret.ts';
 export { type LoadResult, loadConfig } from './config/load.ts';
 export { createOwnLogs } from './platform/own-logs.ts';

@@ -24,6 +24,7 @@ export type ComponentStatus =
   | { readonly status: 'starting' | 'ok' | 'stopping' | 'stopped' }
   | { readonly status: 'recoverable' | 'permanent' | 'fatal'; readonly error: Error };
 
+/** Values are printed as text; an error brings its code and its hint, a secret stays masked, undefined is left out. */
 export type LogFields = Readonly<Record<string, unknown>>;
 
 /** The agent's own log. A line of a component carries the component's id without being told. */

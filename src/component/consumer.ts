@@ -1,6 +1,7 @@
 import type { ResourceMetrics } from '@opentelemetry/sdk-metrics';
 import type { LogBatch } from '../telemetry/log-batch.ts';
 
+/** Goes with every call of a consumer. */
 export interface ConsumeContext {
   /** Aborts the wait. What was not delivered by then is in no queue, and the promise rejects with `RetryableError`. */
   readonly signal: AbortSignal;

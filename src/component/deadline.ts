@@ -1,6 +1,7 @@
 import type { Clock } from './clock.ts';
 import { OutbandError } from './errors.ts';
 
+/** A time limit that is running. Dispose it, or its timer stays. */
 export interface Deadline extends Disposable {
   /** Aborts when the time has passed (reason: `deadline_exceeded`), or with its parent. */
   readonly signal: AbortSignal;

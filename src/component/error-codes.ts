@@ -1,7 +1,4 @@
-/**
- * The closed list of error codes. Users match on the code, never on the text; `docs/errors.md` is generated from
- * this table and a test holds the two equal.
- */
+/** What the manual says about an error code. */
 export interface ErrorCodeDoc {
   /** What happened. */
   readonly cause: string;
@@ -11,6 +8,10 @@ export interface ErrorCodeDoc {
   readonly remedy: string;
 }
 
+/**
+ * The closed list of error codes. Users match on the code, never on the text; `docs/errors.md` is generated from this
+ * table and a test holds the two equal.
+ */
 export const ERROR_CODES = {
   config_syntax: {
     cause: 'The configuration file is not YAML, or uses something that is refused (a custom tag, a duplicate key).',
@@ -109,4 +110,5 @@ export const ERROR_CODES = {
   },
 } as const satisfies Record<string, ErrorCodeDoc>;
 
+/** A code of the list. */
 export type ErrorCode = keyof typeof ERROR_CODES;

@@ -1,5 +1,6 @@
 import { ERROR_CODES, type ErrorCode } from './error-codes.ts';
 
+/** What an error may carry beside its code and text. */
 export interface ErrorOptions {
   /** The underlying error; kept, and printed by debuggers. */
   readonly cause?: unknown;

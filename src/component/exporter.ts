@@ -10,6 +10,7 @@ export type SendResult =
   /** The data is at fault: never send it again. */
   | { readonly kind: 'reject'; readonly reason: string; readonly status?: number };
 
+/** Goes with every attempt. */
 export interface SendContext {
   /** Aborts the attempt: its `timeout` has passed, or the agent stops. */
   readonly signal: AbortSignal;

@@ -5,7 +5,9 @@ import type { Sender } from './exporter.ts';
 import type { ComponentId } from './id.ts';
 import type { MetricDoc } from './metric-doc.ts';
 
+/** What a pipeline carries. */
 export type Signal = 'logs' | 'metrics';
+/** How much a component may still change, per signal; the Collector's words. */
 export type Stability = 'development' | 'alpha' | 'beta' | 'stable';
 
 /** A setting that names another component, so that the configuration check can find a missing one before start. */
@@ -70,18 +72,22 @@ export type AnyFactory =
   // biome-ignore lint/suspicious/noExplicitAny: see above
   ReceiverFactory<any> | ProcessorFactory<any> | ExporterFactory<any> | ExtensionFactory<any>;
 
+/** Gives a receiver its kind, and its settings their type. */
 export function defineReceiver<Config>(factory: Omit<ReceiverFactory<Config>, 'kind'>): ReceiverFactory<Config> {
   return { kind: 'receiver', ...factory };
 }
 
+/** As {@link defineReceiver}, for a processor. */
 export function defineProcessor<Config>(factory: Omit<ProcessorFactory<Config>, 'kind'>): ProcessorFactory<Config> {
   return { kind: 'processor', ...factory };
 }
 
+/** As {@link defineReceiver}, for an exporter. */
 export function defineExporter<Config>(factory: Omit<ExporterFactory<Config>, 'kind'>): ExporterFactory<Config> {
   return { kind: 'exporter', ...factory };
 }
 
+/** As {@link defineReceiver}, for an extension. */
 export function defineExtension<Config>(factory: Omit<ExtensionFactory<Config>, 'kind'>): ExtensionFactory<Config> {
   return { kind: 'extension', ...factory };
 }

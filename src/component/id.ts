@@ -25,6 +25,7 @@ export function parseComponentId(text: string): ComponentId | string {
   return { type, name };
 }
 
+/** `type`, or `type/name`. */
 export function formatComponentId(id: ComponentId): string {
   return id.name === '' ? id.type : `${id.type}/${id.name}`;
 }

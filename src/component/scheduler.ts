@@ -10,6 +10,7 @@ export interface Scheduler {
   register(target: Target, options: TargetOptions): TargetHandle;
 }
 
+/** What is polled: one BMC, one pool, one source. Its key is `type::name`. */
 export interface Target {
   /** `[a-z][a-z0-9_-]{0,31}`, such as `bmc`. */
   readonly type: string;
@@ -18,7 +19,8 @@ export interface Target {
   /** URL or host, for people. */
   readonly connection: string;
   /**
-   * One poll. Called never twice at once for the same target.
+   * One poll. Not called again while it runs, up to its deadline; a run that does not heed its signal then may overlap
+   * with the next.
    * A resolved promise is a success, a rejection a failure; a rejection after the signal aborted by `unregister` or
    * shutdown is neither.
    * @param signal aborts at the deadline, on `unregister` and on shutdown
@@ -26,6 +28,7 @@ export interface Target {
   run(signal: AbortSignal, why: RunReason): Promise<RunResult>;
 }
 
+/** What the scheduler tells a run. */
 export interface RunReason {
   /** Why this run comes now. */
   readonly cause: RunCause;
@@ -33,8 +36,10 @@ export interface RunReason {
   readonly missed: number;
 }
 
+/** `initial`: the first run. `interval`: its slot came. `requested`: `runNow`, or `again`. */
 export type RunCause = 'initial' | 'interval' | 'requested';
 
+/** How a run that did not fail ended. */
 export type RunResult =
   | {
       /** What the run found, for people. */
@@ -45,6 +50,7 @@ export type RunResult =
   /** The pipeline refused, not the target: neither success nor failure; next run at the next slot. */
   | { readonly deferred: true };
 
+/** How often a target runs. All times in milliseconds. */
 export interface TargetOptions {
   /** Milliseconds between two runs on the target's grid; > 0. */
   readonly interval: number;
@@ -58,6 +64,7 @@ export interface TargetOptions {
   readonly mode?: string;
 }
 
+/** The hold of a component on its target; every method may be called at any time. */
 export interface TargetHandle {
   /**
    * Makes the target due `delay` milliseconds from now (default 0), never later than it was and never closer to its
@@ -65,8 +72,8 @@ export interface TargetHandle {
    * @returns false, changing nothing, while a run is in flight; that run can answer `again: true` instead
    */
   runNow(delay?: number): boolean;
-  /** Replaces the interval and moves the due time onto the new grid. */
+  /** Replaces the interval. The next run comes on the new grid, unless it was asked for with `runNow`. */
   setInterval(interval: number, options?: { readonly mode?: string }): void;
-  /** Removes the target before it returns; the promise resolves when a run in flight has settled. */
+  /** Removes the target before it returns; the promise resolves when a run in flight has settled or passed its deadline. */
   unregister(): Promise<void>;
 }

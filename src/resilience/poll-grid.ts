@@ -5,7 +5,7 @@
 export interface Grid {
   /** Milliseconds; > 0. */
   readonly interval: number;
-  /** Milliseconds; 0 or more. */
+  /** Milliseconds; 0 or more, also above the interval. */
   readonly phase: number;
 }
 
@@ -23,9 +23,14 @@ export function slotsBetween(grid: Grid, from: number, to: number): number {
 const FNV_OFFSET = 0xcbf29ce484222325n;
 const FNV_PRIME = 0x100000001b3n;
 
-/** FNV-1a, 64 bits, over the UTF-8 bytes of `key`, modulo `interval`: the same target has the same phase everywhere. */
-export function phaseOf(key: string, interval: number): number {
+const DAY_MS = 86_400_000n;
+
+/**
+ * FNV-1a, 64 bits, over the UTF-8 bytes of `key`, modulo a day: the same target has the same phase everywhere, and a fleet
+ * is spread over whatever interval is in force, not only over the one it was registered with.
+ */
+export function phaseOf(key: string): number {
   let hash = FNV_OFFSET;
   for (const byte of new TextEncoder().encode(key)) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * FNV_PRIME);
-  return Number(hash % BigInt(Math.max(1, Math.floor(interval))));
+  return Number(hash % DAY_MS);
 }

@@ -13,7 +13,7 @@ export type Decoded =
   | { readonly kind: 'metric_report' }
   | { readonly kind: 'unreadable'; readonly text: string; readonly error: string }
   /** Events beyond the limit of one payload; the log has them. */
-  | { readonly kind: 'cut'; readonly count: number };
+  | { readonly kind: 'cut' };
 
 /**
  * Decodes the data of one SSE message. Tolerant: `Events` may be a list, one object, null or missing; the payload may
@@ -34,7 +34,7 @@ export function decodePayload(data: string): Decoded[] {
   if (events === null) return isEvent(payload) ? [decodeEvent(payload)] : [];
   const list = Array.isArray(events) ? events : [events];
   const decoded = list.slice(0, MAX_EVENTS).map((event) => (isObject(event) ? decodeEvent(event) : unreadable(event)));
-  return list.length > MAX_EVENTS ? [...decoded, { kind: 'cut', count: list.length - MAX_EVENTS }] : decoded;
+  return list.length > MAX_EVENTS ? [...decoded, { kind: 'cut' }] : decoded;
 }
 
 function decodeEvent(json: JsonObject): Decoded {

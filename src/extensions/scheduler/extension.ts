@@ -69,7 +69,7 @@ export class SchedulerExtension implements Component, Scheduler {
     const entry: Entry = {
       key,
       target,
-      phase: phaseOf(key, options.interval),
+      phase: phaseOf(key),
       minInterval: options.minInterval ?? DEFAULT_MIN_INTERVAL_MS,
       timeout: options.timeout ?? this.#config.task_timeout,
       interval: options.interval,
@@ -92,6 +92,7 @@ export class SchedulerExtension implements Component, Scheduler {
       setInterval: (interval) => {
         if (interval === entry.interval) return;
         entry.interval = interval;
+        // A run that was asked for comes when it was promised; the grid takes over after it.
         if (entry.running || entry.cause !== 'interval' || !this.#entries.has(key)) return;
         this.#arm(entry, Math.max(nextSlot(entry, this.#now()), earliest(entry)));
       },

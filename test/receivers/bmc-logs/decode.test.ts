@@ -34,11 +34,11 @@ test('a lost buffer is told, under any version of the registry', () => {
   ]);
 });
 
-test('a payload of too many events is cut and says how many are left', () => {
+test('a payload of too many events is cut and says so', () => {
   const data = JSON.stringify({ Events: Array.from({ length: 10_003 }, (_, n) => ({ Message: `${n}` })) });
   const decoded = decodePayload(data);
   assert.equal(decoded.length, 10_001);
-  assert.deepEqual(decoded.at(-1), { kind: 'cut', count: 3 });
+  assert.deepEqual(decoded.at(-1), { kind: 'cut' });
 });
 
 test('a name like __proto__ stays a name', () => {
