@@ -130,7 +130,7 @@ export class Endpoint {
     const stream = new StreamReader({
       ...shared,
       resource: this.#resource,
-      cursor: (service) => logs.cursor(service),
+      knows: (what) => logs.knows(what),
       offsetMinutes: (service) => this.#offsetMinutes(service),
       signal: this.#stop.signal,
       onLoss: () => this.#requestGapFill(0),

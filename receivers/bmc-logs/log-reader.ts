@@ -3,6 +3,7 @@ import type { RedfishClient } from './client/redfish-client.ts';
 import type { BmcLogsConfig, EndpointConfig } from './config.ts';
 import { type DeliveryLane, MAX_BATCH_RECORDS } from './delivery-lane.ts';
 import type { BmcEvents } from './events.ts';
+import type { Happening } from './happening.ts';
 import { ServiceCursor } from './logs/cursor.ts';
 import type { LogService } from './logs/discovery.ts';
 import { historyOf } from './logs/history.ts';
@@ -51,8 +52,13 @@ export class LogReader {
     this.#options = options;
   }
 
+  /** Whether a poll has sent or skipped the entry that an event names. */
+  knows({ service, base }: Happening): boolean {
+    return service !== undefined && base !== undefined && (this.#cursors.get(service)?.knowsBase(base) ?? false);
+  }
+
   /** What is known of a service. The names come from the BMC, so only so many are kept: the least recently used go. */
-  cursor(service: string): ServiceCursor {
+  #cursor(service: string): ServiceCursor {
     const cursor = this.#cursors.get(service) ?? new ServiceCursor();
     this.#cursors.delete(service);
     this.#cursors.set(service, cursor);
@@ -86,7 +92,7 @@ export class LogReader {
     let unfinished = false;
     let error: unknown;
     for (const service of [...services.slice(this.#startAt), ...services.slice(0, this.#startAt)]) {
-      const cursor = this.cursor(service.path);
+      const cursor = this.#cursor(service.path);
       const read = await readService({
         client,
         base: endpoint.address,
@@ -151,8 +157,7 @@ export class LogReader {
   /** Decided inside the lane: the stream may have told the entry while its page was on the way. */
   #toldByStream(cursor: ServiceCursor, { entry, verdict, link }: UnknownEntry): boolean {
     if (verdict === 'updated') return false;
-    const joined = this.#options.ledger.join(entry);
-    if (!joined && !cursor.hasStreamed(entry.base!)) return false;
+    if (!this.#options.ledger.join(entry)) return false;
     cursor.mark(entry, link);
     this.#options.events.entry({ deduplicated: 'stream_join' }, 'poll');
     return true;

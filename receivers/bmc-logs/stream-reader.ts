@@ -8,7 +8,6 @@ import { type DeliveryLane, MAX_BATCH_RECORDS } from './delivery-lane.ts';
 import type { BmcEvents } from './events.ts';
 import { fromEvent, type Happening, serviceOfEvent } from './happening.ts';
 import { type JsonObject, linkOf } from './json.ts';
-import type { ServiceCursor } from './logs/cursor.ts';
 import type { JoinLedger } from './logs/ledger.ts';
 import { toRawRecord, toRecord } from './record/record.ts';
 import type { ResourceCache } from './record/resource.ts';
@@ -27,7 +26,8 @@ export interface StreamReaderOptions {
   readonly clock: Clock;
   readonly lane: DeliveryLane;
   readonly ledger: JoinLedger;
-  readonly cursor: (service: string) => ServiceCursor;
+  /** Whether a poll has told this before. */
+  readonly knows: (what: Happening) => boolean;
   readonly resource: ResourceCache;
   readonly events: BmcEvents;
   readonly signal: AbortSignal;
@@ -118,7 +118,7 @@ export class StreamReader {
   }
 
   #deliver(items: readonly (Told | Unreadable)[]): Promise<void> {
-    const { lane, ledger, cursor, events } = this.#options;
+    const { lane, ledger, events } = this.#options;
     return lane.run(async () => {
       const fresh: (Told | Unreadable)[] = [];
       const replayKeys = new Set<string>();
@@ -140,18 +140,13 @@ export class StreamReader {
       for (const key of replayKeys) this.#replays.add(key);
       for (const item of fresh) {
         events.entry('emitted', 'sse');
-        if ('text' in item) continue;
-        const { what } = item;
-        ledger.add(what);
-        if (what.service !== undefined) cursor(what.service).markStreamed(what.base!);
+        if (!('text' in item)) ledger.add(item.what);
       }
     });
   }
 
   #toldByLog(what: Happening): boolean {
-    const { ledger, cursor } = this.#options;
-    if (ledger.join(what)) return true;
-    return what.service !== undefined && cursor(what.service).knowsBase(what.base!);
+    return this.#options.ledger.join(what) || this.#options.knows(what);
   }
 
   #record(item: Told | Unreadable): ReadableLogRecord {

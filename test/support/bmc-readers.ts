@@ -70,7 +70,7 @@ export function bmcReaders({ resource = () => undefined, refuse = () => false }:
   let losses = 0;
   const stream = new StreamReader({
     ...shared,
-    cursor: (path) => logs.cursor(path),
+    knows: (what) => logs.knows(what),
     offsetMinutes: () => 0,
     signal,
     onLoss: () => {

@@ -1,7 +1,5 @@
 import type { Happening } from '../happening.ts';
 
-/** Events whose entries no read has shown yet. A BMC may link entries that never come. */
-const MOST_STREAMED = 4_096;
 /** Keys that are kept although the log does not show them any more. */
 const ALWAYS_KEPT = 2_048;
 /** Entries that are remembered. A log that is longer is told again in part, rather than growing our memory. */
@@ -36,8 +34,6 @@ export class ServiceCursor {
   /** Keys, and the complete reads so far when a read showed them last. */
   readonly #revisions = new Map<string, number>();
   readonly #bases = new Map<string, number>();
-  /** Entries that the stream has told already, by base. */
-  readonly #streamed = new Map<string, number>();
   /** Members that are only links, so that known ones need no fetch. */
   readonly #linked = new Map<string, Keys>();
   #newestLink: string | undefined;
@@ -94,7 +90,6 @@ export class ServiceCursor {
         if (keys.size <= ALWAYS_KEPT) break;
         if (reads < this.#completeReads - 2) keys.delete(key);
       }
-    for (const [key, reads] of this.#streamed) if (reads < this.#completeReads - 2) this.#streamed.delete(key);
     for (const [link, { base }] of this.#linked) if (!this.#bases.has(base!)) this.#linked.delete(link);
   }
 
@@ -106,9 +101,9 @@ export class ServiceCursor {
     return verdict;
   }
 
-  /** The stream told this entry, or a poll has sent this event's entry. */
+  /** Whether a read has shown this entry, in whatever revision. */
   knowsBase(base: string): boolean {
-    return this.#streamed.has(base) || this.#bases.has(base);
+    return this.#bases.has(base);
   }
 
   /** Whether a member that is only a link needs no fetch; notes that this read showed it. */
@@ -118,27 +113,15 @@ export class ServiceCursor {
     return keys !== undefined;
   }
 
-  /** Told by the stream; the entry itself was not read yet. */
-  hasStreamed(base: string): boolean {
-    return this.#streamed.has(base);
-  }
-
   /**
    * The records of this entry were acknowledged, or it needs none. Called oldest first.
    * @param link of its member, when that was only a link
    */
   mark(entry: Happening, link: string | undefined): void {
     this.#note(entry);
-    this.#streamed.delete(entry.base!);
     if (link === undefined) return;
     this.#newestLink = link;
     this.#linked.set(link, { base: entry.base, revision: entry.revision });
-  }
-
-  /** The record of an event that names this entry was acknowledged. */
-  markStreamed(base: string): void {
-    this.#streamed.set(base, this.#completeReads);
-    if (this.#streamed.size > MOST_STREAMED) this.#streamed.delete(this.#streamed.keys().next().value!);
   }
 
   #note({ revision, base }: Keys): void {
