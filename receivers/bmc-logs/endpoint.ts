@@ -207,7 +207,8 @@ export class Endpoint {
       () => undefined,
       () => undefined,
     );
-    return Promise.race([running, gaveUp]);
+    // Awaited here: the limit ends with this block.
+    return await Promise.race([running, gaveUp]);
   }
 
   async #poll(signal: AbortSignal) {

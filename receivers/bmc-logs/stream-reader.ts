@@ -60,12 +60,16 @@ export class StreamReader {
 
   /** Resolves when all records of these messages are acknowledged; the next messages are asked for only then. */
   async take(messages: readonly SseMessage[]): Promise<void> {
+    const { clock, signal } = this.#options;
     const items: (Told | Unreadable)[] = [];
     for (const { data, id } of messages) {
+      const payload = decodePayload(data);
       // One limit for all links of a payload: many that lead nowhere must not hold the stream for long.
-      using limit = deadline(this.#options.clock, REFERENCE_WAIT_MS, 'the events behind links', this.#options.signal);
-      for (const decoded of decodePayload(data)) {
-        const item = await this.#interpret(decoded, id, limit.signal);
+      using limit = payload.some(({ kind }) => kind === 'reference')
+        ? deadline(clock, REFERENCE_WAIT_MS, 'the events behind links', signal)
+        : undefined;
+      for (const decoded of payload) {
+        const item = await this.#interpret(decoded, id, limit?.signal ?? signal);
         if (item) items.push(item);
       }
     }
