@@ -1,17 +1,12 @@
-import type { Clock } from '../../src/component/clock.ts';
-import type { RedfishClient } from './client/redfish-client.ts';
-import type { BmcLogsConfig, EndpointConfig } from './config.ts';
-import { type DeliveryLane, MAX_BATCH_RECORDS } from './delivery-lane.ts';
-import type { BmcEvents } from './events.ts';
+import { MAX_BATCH_RECORDS } from './delivery-lane.ts';
 import type { Happening } from './happening.ts';
 import { ServiceCursor } from './logs/cursor.ts';
 import type { LogService } from './logs/discovery.ts';
 import { historyOf } from './logs/history.ts';
-import type { JoinLedger } from './logs/ledger.ts';
 import { type PollBudget, READ_LIMITS, type ReadResult, readService, type UnknownEntry } from './logs/read-service.ts';
+import type { ReaderParts } from './reader-parts.ts';
 import type { RecordContext } from './record/attributes.ts';
 import { toRecord } from './record/record.ts';
-import type { ResourceCache } from './record/resource.ts';
 import { eventTime } from './record/time.ts';
 
 /** A poll that has run this long starts no further request. */
@@ -19,17 +14,6 @@ const POLL_TIME_MS = 60_000;
 const MOST_CURSORS = 1_024;
 /** Entries of a service that is found later are not history when they are younger than the last poll, less this. */
 const LATE_SERVICE_SLACK_NANOS = 3_600_000_000_000n;
-
-export interface LogReaderOptions {
-  readonly config: BmcLogsConfig;
-  readonly endpoint: EndpointConfig;
-  readonly client: RedfishClient;
-  readonly clock: Clock;
-  readonly lane: DeliveryLane;
-  readonly ledger: JoinLedger;
-  readonly resource: ResourceCache;
-  readonly events: BmcEvents;
-}
 
 export interface PollResult {
   readonly emitted: number;
@@ -42,13 +26,13 @@ export interface PollResult {
 
 /** Reads the log services of one endpoint and delivers what is new, oldest first per service. */
 export class LogReader {
-  readonly #options: LogReaderOptions;
+  readonly #options: ReaderParts;
   readonly #cursors = new Map<string, ServiceCursor>();
   #lastCompletePollNanos: bigint | undefined;
   /** The service to begin with: behind the one that used up the last poll, so that none starves. */
   #startAt = 0;
 
-  constructor(options: LogReaderOptions) {
+  constructor(options: ReaderParts) {
     this.#options = options;
   }
 

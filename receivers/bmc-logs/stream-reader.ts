@@ -1,16 +1,11 @@
 import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
-import type { Clock } from '../../src/component/clock.ts';
 import { deadline } from '../../src/component/deadline.ts';
 import { describeError } from '../../src/component/errors.ts';
-import type { RedfishClient } from './client/redfish-client.ts';
-import type { BmcLogsConfig, EndpointConfig } from './config.ts';
-import { type DeliveryLane, MAX_BATCH_RECORDS } from './delivery-lane.ts';
-import type { BmcEvents } from './events.ts';
+import { MAX_BATCH_RECORDS } from './delivery-lane.ts';
 import { fromEvent, type Happening, serviceOfEvent } from './happening.ts';
 import { type JsonObject, linkOf } from './json.ts';
-import type { JoinLedger } from './logs/ledger.ts';
+import type { ReaderParts } from './reader-parts.ts';
 import { toRawRecord, toRecord } from './record/record.ts';
-import type { ResourceCache } from './record/resource.ts';
 import { eventTime } from './record/time.ts';
 import { type Decoded, decodePayload } from './stream/decode.ts';
 import { ReplayFilter } from './stream/replay.ts';
@@ -19,17 +14,9 @@ import type { SseMessage } from './stream/sse-reader.ts';
 /** An event that is only a link is waited for this long. */
 const REFERENCE_WAIT_MS = 10_000;
 
-export interface StreamReaderOptions {
-  readonly config: BmcLogsConfig;
-  readonly endpoint: EndpointConfig;
-  readonly client: RedfishClient;
-  readonly clock: Clock;
-  readonly lane: DeliveryLane;
-  readonly ledger: JoinLedger;
+export interface StreamReaderOptions extends ReaderParts {
   /** Whether a poll has told this before. */
   readonly knows: (what: Happening) => boolean;
-  readonly resource: ResourceCache;
-  readonly events: BmcEvents;
   readonly signal: AbortSignal;
   /** Minutes east of UTC for times without a zone, of a service or of the BMC as a whole. */
   readonly offsetMinutes: (service: string | undefined) => number;

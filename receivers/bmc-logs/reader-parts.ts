@@ -1,0 +1,19 @@
+import type { Clock } from '../../src/component/clock.ts';
+import type { RedfishClient } from './client/redfish-client.ts';
+import type { BmcLogsConfig, EndpointConfig } from './config.ts';
+import type { DeliveryLane } from './delivery-lane.ts';
+import type { BmcEvents } from './events.ts';
+import type { JoinLedger } from './logs/ledger.ts';
+import type { ResourceCache } from './record/resource.ts';
+
+/** What the two readers of an endpoint, of its logs and of its stream, work with and share. */
+export interface ReaderParts {
+  readonly config: BmcLogsConfig;
+  readonly endpoint: EndpointConfig;
+  readonly client: RedfishClient;
+  readonly clock: Clock;
+  readonly lane: DeliveryLane;
+  readonly ledger: JoinLedger;
+  readonly resource: ResourceCache;
+  readonly events: BmcEvents;
+}
