@@ -93,8 +93,8 @@ export class LogReader {
       if (read.complete) cursor.endCompleteRead(read.entries);
       else complete = false;
       if (read.limit) events.limit(endpoint.name, read.limit);
-      // There is no more to be seen of this log, however often it is read.
-      if (read.limit === 'page_loop' || read.limit === 'page_size') cursor.firstContact = false;
+      // From now on what is new is new, even if an entry on the way could not be read.
+      if (read.reachedEnd) cursor.firstContact = false;
       if (cursor.resumeAt !== undefined) this.#startAt = services.indexOf(service) + (read.pages > 0 ? 1 : 0);
       if (cursor.resumeAt !== undefined) unfinished = true;
       if (read.error !== undefined) {

@@ -24,13 +24,15 @@ const instantClock: Clock = {
 export interface BmcReadersOptions {
   /** What the BMC answers; undefined: 404. */
   readonly resource?: (path: string, query: URLSearchParams) => object | undefined;
+  /** `initial_history`; default: all. */
+  readonly history?: string;
   /** Whether the pipeline refuses this time. */
   readonly refuse?: () => boolean;
 }
 
 /** The real readers of one endpoint, with their cursors, ledger and lane, and no sockets. */
-export function bmcReaders({ resource = () => undefined, refuse = () => false }: BmcReadersOptions) {
-  const config = bmcLogsConfig.parse({ endpoints: [{ name: 'r1', address: ADDRESS.href }], initial_history: 'all' });
+export function bmcReaders({ resource = () => undefined, history = 'all', refuse = () => false }: BmcReadersOptions) {
+  const config = bmcLogsConfig.parse({ endpoints: [{ name: 'r1', address: ADDRESS.href }], initial_history: history });
   const endpoint = config.endpoints[0]!;
   const received: ReadableLogRecord[] = [];
   const client = {

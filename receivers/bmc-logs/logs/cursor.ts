@@ -22,7 +22,7 @@ export class ServiceCursor {
   resumeAt: string | undefined;
   /** Off once a read showed the same vendor sequence twice. */
   useSequence = true;
-  /** No complete read yet: the rule for history applies. */
+  /** No read has reached the end yet: the rule for history applies. */
   firstContact = true;
   /** Entries before this are history; fixed at the first attempt to read the log. */
   historyEnds: bigint | undefined;
@@ -82,7 +82,6 @@ export class ServiceCursor {
    * show an empty log for a while.
    */
   endCompleteRead(entries: number): void {
-    this.firstContact = false;
     this.#lastCount = entries;
     this.#completeReads++;
     for (const keys of [this.#revisions, this.#bases])

@@ -54,6 +54,8 @@ export interface ReadResult {
   readonly unknown: readonly UnknownEntry[];
   /** All pages were seen, without error. */
   readonly complete: boolean;
+  /** There is no more to be seen of this log now: all pages were seen, or no more can be, however often it is read. */
+  readonly reachedEnd: boolean;
   /** Entries that this read showed. */
   readonly entries: number;
   readonly pages: number;
@@ -94,9 +96,10 @@ async function walk(options: ReadOptions, rekey: boolean): Promise<ReadResult | 
   let link: string | undefined = cursor.resumeAt ?? service.entries;
   cursor.resumeAt = undefined;
 
-  const end = (limit?: ReadResult['limit']): ReadResult => ({
+  const end = (reachedEnd: boolean, limit?: ReadResult['limit']): ReadResult => ({
     unknown: oldestFirst(unknown, ({ entry }) => entry),
-    complete: limit === undefined && error === undefined,
+    reachedEnd,
+    complete: reachedEnd && limit === undefined && error === undefined,
     entries: seen.entries,
     pages: pagesSeen.size,
     ...(limit && { limit }),
@@ -104,7 +107,7 @@ async function walk(options: ReadOptions, rekey: boolean): Promise<ReadResult | 
   });
   const stopAt = (limit: NonNullable<ReadResult['limit']>): ReadResult => {
     cursor.resumeAt = link;
-    return end(limit);
+    return end(false, limit);
   };
 
   while (link !== undefined) {
@@ -118,16 +121,16 @@ async function walk(options: ReadOptions, rekey: boolean): Promise<ReadResult | 
       const resource = await client.get(link, signal);
       page = resource.body;
       bytes = resource.bytes;
-      if (pagesSeen.has(resource.url.href)) return end('page_loop');
+      if (pagesSeen.has(resource.url.href)) return end(true, 'page_loop');
       pagesSeen.add(resource.url.href);
     } catch (cause) {
       if (signal.aborted) throw cause;
       error ??= cause;
-      return end();
+      return end(false);
     }
     if (page.Members === undefined && page.error !== undefined) {
       error ??= new OutbandError('bmc_bad_body', `GET ${service.path}: 200 with an error in place of entries`);
-      return end();
+      return end(false);
     }
     const listed = objectsOf(page.Members);
     const members = await fetchMembers(listed.slice(0, READ_LIMITS.entriesPerPoll), options);
@@ -152,13 +155,13 @@ async function walk(options: ReadOptions, rekey: boolean): Promise<ReadResult | 
       else seen.datedKnown++;
     }
     if (unknown.length > knownBefore) budget.bytes -= bytes;
-    if (listed.length > READ_LIMITS.entriesPerPoll) return end('page_size');
+    if (listed.length > READ_LIMITS.entriesPerPoll) return end(true, 'page_size');
     if (members.cut) return stopAt('link_fetches');
     link = textOf(page['Members@odata.nextLink']) ?? textOf(page['@odata.nextLink']);
   }
   if (error === undefined && cursor.linksReused) return 'links_reused';
   if (error === undefined && fromStart && cursor.wasCleared(seen)) return 'cleared';
-  return end();
+  return end(true);
 }
 
 function toEntry(

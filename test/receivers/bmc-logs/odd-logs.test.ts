@@ -16,8 +16,9 @@ const entry = (id: number, change: JsonObject = {}): JsonObject => ({
 const link = (id: number) => ({ '@odata.id': `${PATH}/Entries/${id}` });
 
 /** A log over pages that the test can change between polls. */
-function logOf(state: { pages: Json[][]; entries?: Map<string, JsonObject | undefined> }) {
+function logOf(state: { pages: Json[][]; entries?: Map<string, JsonObject | undefined> }, history = 'all') {
   const { logs, stream, received } = bmcReaders({
+    history,
     resource: (path, query) => {
       if (path !== `${PATH}/Entries`) return state.entries?.get(path);
       const page = Number(query.get('page') ?? 0);
@@ -53,6 +54,18 @@ test('a link that leads nowhere hides no other entry, and comes when it can be r
   state.entries.set(third, entry(3));
   await log.poll();
   assert.equal(log.received.length, 30);
+});
+
+test('a dead link does not make history of what comes after the first read', async () => {
+  const state = linkedLog(upTo(9));
+  state.entries.set(`${PATH}/Entries/3`, undefined);
+  const log = logOf(state, 'none');
+  await log.poll();
+  assert.equal(log.received.length, 0);
+  state.pages[0]!.push(link(10));
+  state.entries.set(`${PATH}/Entries/10`, entry(10));
+  await log.poll();
+  assert.deepEqual(log.bodies(), ['entry 10']);
 });
 
 test('a log of more links than one poll may fetch is read to its end, each entry once', async () => {
