@@ -5,6 +5,8 @@ export interface JsonObject {
 }
 
 const MAX_DEPTH = 64;
+/** A body of 16 MiB with real entries holds about 160,000; empty ones would cost a hundred times their text. */
+const MAX_CONTAINERS = 500_000;
 
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -33,11 +35,12 @@ export function objectsOf(value: Json | undefined): JsonObject[] {
 /**
  * Parses JSON of a BMC. A byte order mark is skipped. Raw control characters inside strings are escaped and parsed once more (some firmware writes
  * a line break as it is).
- * @throws SyntaxError for anything else that is not JSON, and for nesting deeper than 64
+ * @throws SyntaxError for anything else that is not JSON, for nesting deeper than 64, and for more than 500,000 objects
+ *   and lists
  */
 export function parseJson(input: string): Json {
   const text = input.startsWith('\ufeff') ? input.slice(1) : input;
-  if (depthOf(text) > MAX_DEPTH) throw new SyntaxError(`nested deeper than ${MAX_DEPTH}`);
+  checkShape(text);
   try {
     return JSON.parse(text);
   } catch (error) {
@@ -47,10 +50,10 @@ export function parseJson(input: string): Json {
   }
 }
 
-/** Deepest nesting, counted on the text so that no parser has to survive it first. */
-function depthOf(text: string): number {
+/** Counts nesting, objects and lists on the text, so that no parser has to build them first. */
+function checkShape(text: string): void {
   let depth = 0;
-  let deepest = 0;
+  let containers = 0;
   let inString = false;
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
@@ -58,10 +61,12 @@ function depthOf(text: string): number {
       if (code === 0x5c) i++;
       else if (code === 0x22) inString = false;
     } else if (code === 0x22) inString = true;
-    else if (code === 0x7b || code === 0x5b) deepest = Math.max(deepest, ++depth);
-    else if (code === 0x7d || code === 0x5d) depth--;
+    else if (code === 0x7b || code === 0x5b) {
+      containers++;
+      if (++depth > MAX_DEPTH) throw new SyntaxError(`nested deeper than ${MAX_DEPTH}`);
+    } else if (code === 0x7d || code === 0x5d) depth--;
   }
-  return deepest;
+  if (containers > MAX_CONTAINERS) throw new SyntaxError(`more than ${MAX_CONTAINERS} objects and lists`);
 }
 
 /** One pass, whatever the text is: a hostile body must not cost more than its length. */
