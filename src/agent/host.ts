@@ -3,6 +3,7 @@ import type { Component, ComponentStatus, Host, Logger } from '../component/comp
 import { OutbandError } from '../component/errors.ts';
 import type { ComponentKind } from '../component/id.ts';
 import type { Scheduler } from '../component/scheduler.ts';
+import type { Storage } from '../component/storage.ts';
 import type { OwnLogs } from '../platform/own-logs.ts';
 import type { OwnMetrics } from '../platform/own-metrics.ts';
 
@@ -51,6 +52,11 @@ export class HostMaker {
         if (!isScheduler(found)) throw new OutbandError('config_reference', `extension "${id}" is no scheduler`);
         return found;
       },
+      storage(id) {
+        const found = extension(id);
+        if (!isStorage(found)) throw new OutbandError('config_reference', `extension "${id}" is no storage`);
+        return found;
+      },
       report: (status) => {
         const now = status.status + ('error' in status ? status.error.message : '');
         if (now === last) return;
@@ -66,8 +72,13 @@ function isScheduler(extension: Component): extension is Component & Scheduler {
   return 'register' in extension && typeof extension.register === 'function';
 }
 
+function isStorage(extension: Component): extension is Component & Storage {
+  return 'queue' in extension && 'keyValue' in extension;
+}
+
 function logStatus(logger: Logger, status: ComponentStatus): void {
   const fields = { status: status.status, ...('error' in status && { error: status.error }) };
   if (status.status === 'fatal' || status.status === 'permanent') logger.error('component status', fields);
+  else if (status.status === 'recoverable') logger.warn('component status', fields);
   else logger.debug('component status', fields);
 }

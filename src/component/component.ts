@@ -1,6 +1,7 @@
 import type { Meter } from '@opentelemetry/api';
 import type { Clock } from './clock.ts';
 import type { Scheduler } from './scheduler.ts';
+import type { Storage } from './storage.ts';
 
 /**
  * The life of everything that a configuration names. The agent calls `start` at most once, `shutdown` at most twice,
@@ -49,6 +50,8 @@ export interface Host {
   extension(id: string): Component;
   /** The scheduler with this id; it owns every due time. */
   scheduler(id: string): Scheduler;
+  /** The store with this id. */
+  storage(id: string): Storage;
   /** Reports a change of the component's own status; equal reports in a row are one. */
   report(status: ComponentStatus): void;
 }

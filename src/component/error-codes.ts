@@ -43,10 +43,87 @@ export const ERROR_CODES = {
     effect: 'Nothing is lost: the receiver keeps its position and offers the same data again.',
     remedy: 'Look at the exporter: its backend is slow or down. Raise `sending_queue::queue_size` for bursts.',
   },
+  memory_limit: {
+    cause: 'The process uses more memory than `memory_limiter` allows.',
+    effect: 'Nothing is lost: data is refused until memory is back, and the receiver offers it again.',
+    remedy: 'Raise the limit, or give the exporters a store so that what waits does not wait in memory.',
+  },
+  storage_full: {
+    cause: 'The store has reached `max_bytes`, or its disk is full.',
+    effect: 'Nothing is lost: what is stored goes on being delivered, and intake waits for room.',
+    remedy: 'Look at the exporters; raise `max_bytes` or free disk space. Intake resumes by itself.',
+  },
+  storage_kv_full: {
+    cause: 'The positions of receivers fill their share of the store (a fifth of `max_bytes`), or one is too large.',
+    effect: 'Delivery goes on; a restart sends what came since again, with equal `log.record.uid`.',
+    remedy: 'Raise `max_bytes`.',
+  },
+  storage_io: {
+    cause: 'The disk under the store answered an error.',
+    effect: 'What was being written counts as not written and is offered again; nothing acknowledged is lost.',
+    remedy: 'Look at the disk and its mount; the store opens itself anew.',
+  },
+  storage_settings: {
+    cause: 'SQLite did not take a setting that keeps acknowledged data over a power cut.',
+    effect: 'The agent does not start.',
+    remedy: 'Use the SQLite that comes with Node.',
+  },
+  storage_locked: {
+    cause: 'Another process owns the directory of the store.',
+    effect: 'The agent does not start; the other one is not disturbed.',
+    remedy: 'Stop the other process, or give this one a directory of its own.',
+  },
+  storage_permissions: {
+    cause: 'The directory or a file of the store is a link, belongs to another user, or can be reached by others.',
+    effect: 'The agent does not start.',
+    remedy: 'The message names path and command.',
+  },
+  storage_corrupt: {
+    cause: 'The database of the store is damaged.',
+    effect:
+      'It was set aside, a new one holds every record that could be read, and receivers read their sources again.',
+    remedy: 'Look at the disk. The damaged file stays beside the new one until three newer ones exist.',
+  },
+  storage_newer: {
+    cause: 'The database of the store was written by a newer outband.',
+    effect: 'The agent does not start; the file was not touched.',
+    remedy: 'Start the newer version, or use another directory.',
+  },
+  storage_worker: {
+    cause: 'The thread that writes the store ended.',
+    effect: 'What was being written is offered again. The thread is started anew once; then the process ends.',
+    remedy: 'Report it, with the log.',
+  },
+  export_outage: {
+    cause: 'Three attempts in a row failed: the backend of the exporter is down, or says so (429, 502, 503, 504).',
+    effect: 'Nothing is lost: one request at a time is tried, with growing waits, and everything else waits for it.',
+    remedy: 'Look at the backend. Delivery resumes by itself.',
+  },
+  export_held: {
+    cause: 'The backend says that the set-up is at fault (401, 403, 404, a redirect, its certificate), not the data.',
+    effect: 'Nothing is lost: the exporter pauses, keeps its data and tries once a minute.',
+    remedy: 'Correct token, address or certificate; files are read again before each try.',
+  },
+  export_too_large: {
+    cause: 'The backend refused a single record as too large (413).',
+    effect: 'The record is in the dead letters, or counted as dropped without a store.',
+    remedy: 'Raise the limit of the backend, then `outband dlq redrive`.',
+  },
+  export_timeout: {
+    cause: 'The backend did not answer an attempt within `timeout`.',
+    effect: 'The attempt is repeated.',
+    remedy: 'Look at the backend; raise `timeout` if it is merely slow.',
+  },
+  export_reply: {
+    cause: 'The backend answered 2xx with something that is no OTLP reply.',
+    effect: 'Whether it took the data is unknown: it is in the dead letters and not sent again by itself.',
+    remedy: 'Check what answers at this address, then `outband dlq redrive --allow-duplicates`, or drop.',
+  },
   export_rejected: {
-    cause: 'The backend said that this data is at fault (400, 413 or 422) and will never be accepted.',
-    effect: 'The records of that request are not delivered; they are counted as dropped.',
-    remedy: 'Read the message of the backend in the log line; it names the limit or the field.',
+    cause:
+      'The backend said that this record is at fault (400 or 422). The others of its request were sent without it.',
+    effect: 'It is in the dead letters, or counted as dropped without a store.',
+    remedy: 'Read the message of the backend; `outband dlq show` prints the record, `redrive` sends it again.',
   },
   shutting_down: {
     cause: 'The agent stopped while data was waiting to be delivered.',

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import type { Component, Host } from './component.ts';
-import type { LogsConsumer, NextConsumers } from './consumer.ts';
+import type { NextConsumers } from './consumer.ts';
 import type { Sender } from './exporter.ts';
 import type { ComponentId } from './id.ts';
 import type { MetricDoc } from './metric-doc.ts';
@@ -46,11 +46,11 @@ export interface ReceiverFactory<Config = unknown> extends FactoryBase<Config> {
   create(options: CreateOptions<Config> & { readonly next: NextConsumers }): Component;
 }
 
-/** `create` is called once per pipeline. */
+/** `create` is called once per pipeline: `next` has one consumer, and the processor offers the same one. */
 export interface ProcessorFactory<Config = unknown> extends FactoryBase<Config> {
   readonly kind: 'processor';
   readonly stability: Partial<Record<Signal, Stability>>;
-  create(options: CreateOptions<Config> & { readonly next: LogsConsumer }): Component & LogsConsumer;
+  create(options: CreateOptions<Config> & { readonly next: NextConsumers }): Component & NextConsumers;
 }
 
 /** `create` is called once per id. Delivery settings in the schema (see `config/schema/delivery.ts`) act around it. */

@@ -2,7 +2,7 @@
 export interface MetricDoc {
   /** Dotted; the Prometheus page turns dots into underscores. Names that the Collector has, too, stand as there. */
   readonly name: string;
-  readonly kind: 'counter' | 'gauge';
+  readonly kind: 'counter' | 'gauge' | 'histogram' | 'updown';
   readonly unit: string;
   readonly description: string;
   /** Names of its attributes, beside the component's own id. Their values come from closed lists. */

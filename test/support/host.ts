@@ -1,7 +1,8 @@
-import { createNoopMeter } from '@opentelemetry/api';
+import { createNoopMeter, type Meter } from '@opentelemetry/api';
 import type { Clock } from '../../src/component/clock.ts';
 import type { Component, ComponentStatus, Host } from '../../src/component/component.ts';
 import type { Scheduler } from '../../src/component/scheduler.ts';
+import type { Storage } from '../../src/component/storage.ts';
 import { systemClock } from '../../src/platform/system-clock.ts';
 
 export interface TestHost extends Host {
@@ -11,7 +12,13 @@ export interface TestHost extends Host {
 
 /** The host of one component under test. */
 export function testHost(
-  options: { clock?: Clock; random?: () => number; scheduler?: Component & Scheduler } = {},
+  options: {
+    clock?: Clock;
+    random?: () => number;
+    scheduler?: Component & Scheduler;
+    storage?: Storage;
+    meter?: Meter;
+  } = {},
 ): TestHost {
   const lines: TestHost['lines'] = [];
   const statuses: ComponentStatus[] = [];
@@ -22,9 +29,10 @@ export function testHost(
     clock: options.clock ?? systemClock,
     random: options.random ?? (() => 0.5),
     logger: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
-    meter: createNoopMeter(),
+    meter: options.meter ?? createNoopMeter(),
     extension: () => options.scheduler!,
     scheduler: () => options.scheduler!,
+    storage: () => options.storage!,
     report: (status) => statuses.push(status),
     lines,
     statuses,

@@ -1,0 +1,15 @@
+import type { Component } from './component.ts';
+import type { Secret } from './secret.ts';
+
+/** What an extension gives a component that must prove who it is. */
+export interface ClientAuth extends Component {
+  /**
+   * The value of an `Authorization` header. Asked for with every request, so a rotated file needs no restart.
+   * @throws OutbandError `config_source` when a file cannot be read
+   */
+  authorization(): Promise<Secret>;
+}
+
+export function isClientAuth(component: Component): component is ClientAuth {
+  return 'authorization' in component && typeof component.authorization === 'function';
+}
