@@ -17,6 +17,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'src/delivery': ['src/component', 'src/telemetry', 'src/resilience'],
   'src/agent': ['src/component', 'src/config', 'src/config/schema', 'src/delivery', 'src/platform'],
   component: ['src/component', 'src/telemetry', 'src/resilience', 'src/config/schema'],
+  // A thread's entry, like a main: it has no host that could bring it the time.
+  'src/extensions/file-storage/worker.ts': ['src/component', 'src/platform'],
   'src/builtins.ts': ['component', 'src/component'],
   'src/command-line.ts': ['src/agent', 'src/builtins.ts', 'src/component', 'src/config', 'src/platform'],
   'src/main.ts': ['src/command-line.ts'],
@@ -29,7 +31,7 @@ function componentOf(file: string): string | undefined {
 }
 
 function layerOf(file: string): string {
-  if (componentOf(file)) return 'component';
+  if (componentOf(file) && !(file in ALLOWED)) return 'component';
   const layers = Object.keys(ALLOWED).filter((layer) => file === layer || file.startsWith(`${layer}/`));
   const layer = layers.sort((a, b) => b.length - a.length)[0];
   assert.ok(layer, `${file} belongs to no layer; add it to the table in test/repository/imports.test.ts`);

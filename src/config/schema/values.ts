@@ -26,10 +26,12 @@ export function parseDuration(text: string): number | undefined {
 export interface DurationRule {
   /** Default true: the value must be greater than 0. False: 0 is allowed and has a meaning of its own. */
   readonly positive?: boolean;
+  /** What is said about a value that is not. */
+  readonly message?: string;
 }
 
 /** A duration setting: text in, milliseconds out. */
-export function duration({ positive = true }: DurationRule = {}) {
+export function duration({ positive = true, message = 'must be greater than 0' }: DurationRule = {}) {
   const read = z.unknown().transform((input, context): number => {
     const ms = input === 0 ? 0 : typeof input === 'string' ? parseDuration(input) : undefined;
     if (ms === undefined) {
@@ -39,12 +41,54 @@ export function duration({ positive = true }: DurationRule = {}) {
       return z.NEVER;
     }
     if (positive && ms <= 0) {
-      context.addIssue({ code: 'custom', message: 'must be greater than 0' });
+      context.addIssue({ code: 'custom', message });
       return z.NEVER;
     }
     return ms;
   });
   return read.meta({ type: 'duration' });
+}
+
+const SIZE_UNITS: Readonly<Record<string, number>> = {
+  B: 1,
+  KiB: 1024,
+  MiB: 1024 ** 2,
+  GiB: 1024 ** 3,
+  TiB: 1024 ** 4,
+};
+
+/** A size (`16MiB`, `1.5GiB`, or a number of bytes) in bytes. */
+export function parseByteSize(input: unknown): number | undefined {
+  if (typeof input === 'number') return Number.isSafeInteger(input) && input >= 0 ? input : undefined;
+  const match = typeof input === 'string' ? /^(\d+(?:\.\d+)?) ?(B|KiB|MiB|GiB|TiB)$/.exec(input) : null;
+  return match ? Math.floor(Number(match[1]) * SIZE_UNITS[match[2]!]!) : undefined;
+}
+
+export interface ByteSizeRule {
+  readonly min: number;
+  /** What is said about a smaller value. */
+  readonly minText: string;
+  readonly max?: number;
+  readonly maxText?: string;
+}
+
+/** A size setting: text or number in, bytes out. */
+export function byteSize({ min, minText, max = Number.POSITIVE_INFINITY, maxText = minText }: ByteSizeRule) {
+  const read = z.unknown().transform((input, context): number => {
+    const bytes = parseByteSize(input);
+    const message =
+      bytes === undefined
+        ? `expected a size like 16MiB, got ${JSON.stringify(input) ?? 'nil'}`
+        : bytes < min
+          ? minText
+          : bytes > max
+            ? maxText
+            : undefined;
+    if (message === undefined) return bytes!;
+    context.addIssue({ code: 'custom', message });
+    return z.NEVER;
+  });
+  return read.meta({ type: 'size' });
 }
 
 /** An integer setting that must be greater than 0. */

@@ -1,0 +1,45 @@
+import { readFile } from 'node:fs/promises';
+import { z } from 'zod';
+import type { ClientAuth } from '../../component/client-auth.ts';
+import { OutbandError } from '../../component/errors.ts';
+import { defineExtension } from '../../component/factory.ts';
+import { Secret } from '../../component/secret.ts';
+import { secret, text } from '../../config/schema/values.ts';
+
+const schema = z
+  .strictObject({
+    token: secret().optional().describe('The token.'),
+    filename: text().optional().describe('File that holds the token; read for every request, so it may be rotated.'),
+    scheme: text().prefault('Bearer').describe('Word before the token.'),
+  })
+  .check(
+    z.superRefine(
+      ({ token, filename }, context) => {
+        if ((token === undefined) === (filename === undefined))
+          context.addIssue({ code: 'custom', message: 'exactly one of token, filename must be set' });
+      },
+      { when: () => true },
+    ),
+  );
+
+export default defineExtension({
+  type: 'bearer_token_auth',
+  summary: 'Gives exporters a token for their requests.',
+  stability: 'beta',
+  schema,
+  create({ config: { token, filename, scheme } }): ClientAuth {
+    return {
+      start: async () => {},
+      shutdown: async () => {},
+      authorization: async () => new Secret(`${scheme} ${token ? token.reveal() : await readToken(filename!)}`),
+    };
+  },
+});
+
+async function readToken(file: string): Promise<string> {
+  try {
+    return (await readFile(file, 'utf8')).trim();
+  } catch (cause) {
+    throw new OutbandError('config_source', `filename: cannot read the token from ${file}`, { cause });
+  }
+}

@@ -1,0 +1,226 @@
+import { join } from 'node:path';
+import type { Worker } from 'node:worker_threads';
+import type { Component, Host } from '../../component/component.ts';
+import { OutbandError, RetryableError } from '../../component/errors.ts';
+import type {
+  DeadLetterChange,
+  DeadLetterNote,
+  DeadLetterReason,
+  KeyValue,
+  KeyValueKind,
+  QueueName,
+  QueueTotals,
+  Storage,
+  StoredQueue,
+  StoredRow,
+} from '../../component/storage.ts';
+import type { Totals } from './database.ts';
+import { prepareDirectory } from './directory.ts';
+import type { FileStorageConfig } from './index.ts';
+import { Intake } from './intake.ts';
+import { type StorageMetrics, storageMetrics } from './metrics.ts';
+import { type OwnerLock, takeOwnerLock } from './owner-lock.ts';
+import type { StoreOptions, StoreState } from './protocol.ts';
+import { StoreClient, spawnWorker } from './store-client.ts';
+
+/** The thread looks for wishes of the command line this often, and does its housekeeping. */
+const TICK_MS = 1_000;
+/** Bytes of records that wait for a commit; beyond them callers wait. */
+const MOST_UNCOMMITTED_BYTES = 8 * 1024 * 1024;
+const KEY_VALUE_SHARE = 0.2;
+const SLACK_SHARE = 0.02;
+export const DATABASE_NAME = 'outband.db';
+
+/** The main thread's half of the store: who may write when, and who hears of what. */
+export class FileStorage implements Component, Storage {
+  readonly #config: FileStorageConfig;
+  readonly #host: Host;
+  readonly #client: StoreClient;
+  readonly #metrics: StorageMetrics;
+  readonly #intake: Intake;
+  readonly #queues = new Map<number, OpenQueue>();
+  readonly #stop = new AbortController();
+  #lock: OwnerLock | undefined;
+  #corruptions = 0;
+  #ticking: Promise<void> | undefined;
+
+  /** @param spawn for tests that end the thread */
+  constructor(
+    id: string,
+    config: FileStorageConfig,
+    host: Host,
+    spawn: (options: StoreOptions) => Worker = spawnWorker,
+  ) {
+    this.#config = config;
+    this.#host = host;
+    const { max_bytes, dead_letter, commit, ballast_bytes, directory } = config;
+    this.#metrics = storageMetrics(host.meter, id);
+    const queueBytes = max_bytes * (1 - KEY_VALUE_SHARE - SLACK_SHARE) - dead_letter.max_bytes;
+    this.#intake = new Intake(queueBytes, host.clock, (isOpen) => this.#reportIntake(isOpen));
+    this.#client = new StoreClient({
+      store: {
+        file: join(directory, DATABASE_NAME),
+        ballastFile: join(directory, 'ballast'),
+        maxBytes: max_bytes,
+        deadLetterMaxBytes: dead_letter.max_bytes,
+        deadLetterOnFull: dead_letter.on_full,
+        keyValueMaxBytes: max_bytes * KEY_VALUE_SHARE,
+        ballastBytes: ballast_bytes,
+      },
+      clock: host.clock,
+      maxRecords: commit.max_records,
+      maxDelayMs: commit.max_delay,
+      spawn,
+      onState: (state) => this.#onState(state),
+      onRestart: () => this.#onRestart(),
+      onFatal: (error) => host.report({ status: 'fatal', error }),
+    });
+  }
+
+  async start(): Promise<void> {
+    const { directory, create_directory, timeout } = this.#config;
+    const { clock, logger } = this.#host;
+    for (const warning of prepareDirectory(directory, create_directory)) logger.warn(warning);
+    this.#lock = await takeOwnerLock(directory, timeout, clock);
+    await this.#client.open();
+    this.#ticking = this.#tick();
+  }
+
+  async shutdown(): Promise<void> {
+    if (!this.#lock) return;
+    this.#stop.abort();
+    await this.#ticking;
+    await this.#client.close();
+    this.#lock.release();
+    this.#lock = undefined;
+  }
+
+  keyValue(namespace: string, namespaceKind: KeyValueKind): KeyValue {
+    return {
+      set: async (values) => {
+        const bytes = Object.entries(values).reduce((sum, [key, value]) => sum + key.length + (value?.length ?? 0), 0);
+        await this.#client.submit({ kind: 'set_values', namespace, namespaceKind, values }, { records: 0, bytes });
+      },
+      list: async (prefix) =>
+        new Map((await this.#client.submit({ kind: 'list', namespace, prefix })) as [string, string][]),
+    };
+  }
+
+  async queue(name: QueueName): Promise<StoredQueue> {
+    const id = (await this.#client.submit({ kind: 'queue', name })) as number;
+    const queue = new OpenQueue(id, name, this.#client, this.#intake, this.#host);
+    this.#queues.set(id, queue);
+    // Its totals come with the next answer.
+    await this.#client.submit({ kind: 'read', queue: id, afterSeq: 0, maxBytes: 0 });
+    return queue;
+  }
+
+  #onState(state: StoreState): void {
+    const { logger, report } = this.#host;
+    this.#metrics.observe(state);
+    for (const warning of state.warnings) logger.warn(warning);
+    if (state.corruptions > this.#corruptions)
+      report({
+        status: 'recoverable',
+        error: new OutbandError('storage_corrupt', 'the database was damaged and replaced'),
+      });
+    this.#corruptions = state.corruptions;
+    for (const [id, totals] of state.totals) {
+      const changes = state.changes.filter(({ queue }) => queue === id);
+      this.#queues.get(id)?.onState(totals, changes);
+    }
+    this.#intake.update(state.queueBytes, this.#client.pendingBytes < MOST_UNCOMMITTED_BYTES);
+  }
+
+  /** The new thread tells of the queues only once it was asked for them. */
+  #onRestart(): void {
+    this.#host.logger.warn('the thread of the store ended and was started anew');
+    for (const { name } of this.#queues.values())
+      this.#client
+        .submit({ kind: 'queue', name })
+        .catch((error) => this.#host.logger.error('a queue is gone', { error }));
+  }
+
+  #reportIntake(isOpen: boolean): void {
+    const error = new OutbandError('storage_full', `the store in ${this.#config.directory} is full; intake waits`);
+    this.#metrics.full(!isOpen);
+    this.#host.report(isOpen ? { status: 'ok' } : { status: 'recoverable', error });
+  }
+
+  async #tick(): Promise<void> {
+    const { clock } = this.#host;
+    while (!this.#stop.signal.aborted) {
+      await clock.sleep(TICK_MS, this.#stop.signal).catch(() => {});
+      await this.#client.tick();
+    }
+  }
+}
+
+class OpenQueue implements StoredQueue {
+  readonly name: QueueName;
+  readonly #id: number;
+  readonly #client: StoreClient;
+  readonly #intake: Intake;
+  readonly #host: Host;
+  #listener: (changes: readonly DeadLetterChange[]) => void = () => {};
+  #totals: Totals = { queued: 0, lastSeq: 0, deadLetters: 0, deadLetterBytes: 0, oldestDeadLetterMs: undefined };
+
+  constructor(id: number, name: QueueName, client: StoreClient, intake: Intake, host: Host) {
+    this.#id = id;
+    this.name = name;
+    this.#client = client;
+    this.#intake = intake;
+    this.#host = host;
+  }
+
+  get totals(): QueueTotals {
+    return this.#totals;
+  }
+
+  get lastSeq(): number {
+    return this.#totals.lastSeq;
+  }
+
+  async append(context: string, bodies: readonly string[], signal: AbortSignal): Promise<number> {
+    const bytes = bodies.reduce((sum, body) => sum + body.length, 0);
+    for (;;) {
+      await this.#intake.admission(signal);
+      try {
+        const op = { kind: 'append', queue: this.#id, context, bodies } as const;
+        return (await this.#client.submit(op, { records: bodies.length, bytes }, signal)) as number;
+      } catch (error) {
+        if (!(error instanceof RetryableError) || error.code !== 'storage_full') throw error;
+        this.#intake.refused();
+      }
+    }
+  }
+
+  async read(afterSeq: number, maxBytes: number): Promise<readonly StoredRow[]> {
+    return (await this.#client.submit({ kind: 'read', queue: this.#id, afterSeq, maxBytes })) as StoredRow[];
+  }
+
+  async remove(seqs: readonly number[]): Promise<void> {
+    await this.#client.submit({ kind: 'remove', queue: this.#id, seqs });
+  }
+
+  async setAside(seqs: readonly number[], note: DeadLetterNote): Promise<boolean> {
+    return (await this.#client.submit({ kind: 'set_aside', queue: this.#id, seqs, note })) as boolean;
+  }
+
+  async redrive(reason: DeadLetterReason, beforeMs: number, maxRedrives: number): Promise<void> {
+    await this.#client.submit({ kind: 'redrive', exporter: this.name.exporter, reason, beforeMs, maxRedrives });
+  }
+
+  onChange(listener: (changes: readonly DeadLetterChange[]) => void): void {
+    this.#listener = listener;
+  }
+
+  onState(totals: Totals, changes: readonly DeadLetterChange[]): void {
+    this.#totals = totals;
+    try {
+      this.#listener(changes);
+    } catch (error) {
+      this.#host.logger.error('a queue did not take a change', { error });
+    }
+  }
+}

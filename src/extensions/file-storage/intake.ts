@@ -1,0 +1,73 @@
+import type { Clock } from '../../component/clock.ts';
+import { RetryableError } from '../../component/errors.ts';
+
+const CLOSES_AT = 0.95;
+const OPENS_AT = 0.85;
+/** After the disk refused a write, the next one tries after this time. */
+const REFUSED_WAIT_MS = 5_000;
+
+/**
+ * Whether the store takes more. It stops at 95 % of the queues' share and goes on at 85 %, so that what is being sent
+ * makes room in one piece; delivering, dead letters and positions never ask here.
+ */
+export class Intake {
+  readonly #limitBytes: number;
+  readonly #clock: Clock;
+  readonly #onChange: (isOpen: boolean) => void;
+  #hasRoom = true;
+  #hasPatience = true;
+  #refusedUntil = Number.NEGATIVE_INFINITY;
+  #told = true;
+  readonly #waiting = new Set<() => void>();
+
+  /** @param onChange called when the intake closes for want of room, and when it opens again */
+  constructor(limitBytes: number, clock: Clock, onChange: (isOpen: boolean) => void) {
+    this.#limitBytes = limitBytes;
+    this.#clock = clock;
+    this.#onChange = onChange;
+  }
+
+  /**
+   * @param usedBytes of the queues, as the file holds them
+   * @param hasPatience whether the writer keeps up with what was handed to it
+   */
+  update(usedBytes: number, hasPatience: boolean): void {
+    this.#hasPatience = hasPatience;
+    this.#hasRoom = usedBytes < this.#limitBytes * (this.#hasRoom ? CLOSES_AT : OPENS_AT);
+    this.#tell();
+    if (this.#isOpen) for (const wake of this.#waiting) wake();
+  }
+
+  /** The disk took no more, whatever our own limit says. */
+  refused(): void {
+    this.#refusedUntil = this.#clock.monotonic() + REFUSED_WAIT_MS;
+    this.#tell();
+  }
+
+  /** Resolves when there is room. @throws RetryableError `queue_full` when the signal aborts first */
+  async admission(signal: AbortSignal): Promise<void> {
+    while (!this.#isOpen) {
+      if (signal.aborted) throw new RetryableError('queue_full', 'the store took no more while the caller waited');
+      await new Promise<void>((resolve) => {
+        const wake = () => {
+          this.#waiting.delete(wake);
+          signal.removeEventListener('abort', wake);
+          resolve();
+        };
+        this.#waiting.add(wake);
+        signal.addEventListener('abort', wake, { once: true });
+      });
+    }
+  }
+
+  get #isOpen(): boolean {
+    return this.#hasRoom && this.#hasPatience && this.#clock.monotonic() >= this.#refusedUntil;
+  }
+
+  #tell(): void {
+    const now = this.#hasRoom && this.#clock.monotonic() >= this.#refusedUntil;
+    if (now === this.#told) return;
+    this.#told = now;
+    this.#onChange(now);
+  }
+}
