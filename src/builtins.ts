@@ -2,7 +2,18 @@ import debug from '../exporters/debug/index.ts';
 import otlpHttp from '../exporters/otlp-http/index.ts';
 import bmcLogs from '../receivers/bmc-logs/index.ts';
 import type { AnyFactory } from './component/factory.ts';
+import basicAuth from './extensions/basic-auth/index.ts';
+import bearerTokenAuth from './extensions/bearer-token-auth/index.ts';
+import fileStorage from './extensions/file-storage/index.ts';
 import scheduler from './extensions/scheduler/index.ts';
 
 /** The components that ship with outband. A new one is one line here and a folder of its own. */
-export const builtins: readonly AnyFactory[] = [bmcLogs, otlpHttp, debug, scheduler];
+export const builtins: readonly AnyFactory[] = [
+  bmcLogs,
+  otlpHttp,
+  debug,
+  scheduler,
+  fileStorage,
+  basicAuth,
+  bearerTokenAuth,
+];

@@ -1,103 +1,135 @@
-import { readFile } from 'node:fs/promises';
-import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
-import { JsonLogsSerializer, ProtobufLogsSerializer } from '@opentelemetry/otlp-transformer';
 import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
-import { Agent } from 'undici';
+import type { ResourceMetrics } from '@opentelemetry/sdk-metrics';
+import { type ClientAuth, isClientAuth } from '../../src/component/client-auth.ts';
 import type { Host } from '../../src/component/component.ts';
 import { OutbandError } from '../../src/component/errors.ts';
 import type { SendContext, Sender, SendResult } from '../../src/component/exporter.ts';
 import { VERSION } from '../../src/component/version.ts';
 import { parseRetryAfter } from '../../src/resilience/retry-after.ts';
 import type { OtlpHttpConfig } from './config.ts';
-import { outcomeOf } from './outcome.ts';
-import { readErrorMessage, readPartialSuccess } from './reply.ts';
+import { Connection } from './connection.ts';
+import { countOf, type EncodedRequest, encode, isLogs, type Payload } from './encode.ts';
+import { outcomeOf, outcomeOfError } from './outcome.ts';
+import { readReply } from './reply.ts';
 
-const compress = promisify(gzip);
-
-/** A reply is a few bytes; what is longer is cut off with its connection. */
-const MAX_REPLY_BYTES = 64 * 1024;
+const USER_AGENT = `outband/${VERSION} (${process.platform}/${process.arch})`;
 
 /** One OTLP/HTTP POST per call. The bytes are the OpenTelemetry library's; the outcome is ours. */
 export class OtlpHttpSender implements Sender {
   readonly #config: OtlpHttpConfig;
   readonly #host: Host;
-  readonly #url: URL;
-  #agent: Agent | undefined;
+  readonly #connection: Connection;
+  /** A retry sends the same bytes. */
+  readonly #encoded = new WeakMap<Payload, EncodedRequest>();
+  #auth: ClientAuth | undefined;
+  #loadedAt = 0;
 
   constructor(config: OtlpHttpConfig, host: Host) {
     this.#config = config;
     this.#host = host;
-    this.#url = logsUrl(config);
+    this.#connection = new Connection(config);
   }
 
   async start(): Promise<void> {
-    const { tls, sending_queue } = this.#config;
-    if (tls.insecure_skip_verify) this.#host.logger.warn('the certificate of the backend is not verified');
-    this.#agent = new Agent({
-      connections: sending_queue.num_consumers,
-      allowH2: false,
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      connect: { timeout: 0, rejectUnauthorized: !tls.insecure_skip_verify, ...(await certificateAuthorities(tls)) },
-    });
+    const { tls, auth } = this.#config;
+    const { logger, extension } = this.#host;
+    if (tls.insecure_skip_verify) logger.warn('the certificate of the backend is not verified');
+    if (tls.insecure) logger.warn('plain http is allowed: whoever is on the way can read and change what is sent');
+    if (auth?.authenticator !== undefined) {
+      const found = extension(auth.authenticator);
+      if (!isClientAuth(found))
+        throw new OutbandError(
+          'config_reference',
+          `auth::authenticator: "${auth.authenticator}" is no client auth extension`,
+        );
+      this.#auth = found;
+    }
+    await this.#connection.load();
+    this.#loadedAt = this.#host.clock.monotonic();
   }
 
   async shutdown(): Promise<void> {
-    await this.#agent?.destroy();
+    await this.#connection.close();
   }
 
-  async sendLogs(records: readonly ReadableLogRecord[], { signal }: SendContext): Promise<SendResult> {
-    const json = this.#config.encoding === 'json';
-    const serializer = json ? JsonLogsSerializer : ProtobufLogsSerializer;
-    const bytes = serializer.serializeRequest([...records])!;
-    const zipped = this.#config.compression === 'gzip';
-    const { statusCode, headers, body } = await this.#agent!.request({
-      origin: this.#url.origin,
-      path: this.#url.pathname + this.#url.search,
-      method: 'POST',
-      headers: {
-        'user-agent': `outband/${VERSION}`,
-        'content-type': json ? 'application/json' : 'application/x-protobuf',
-        ...(zipped && { 'content-encoding': 'gzip' }),
-        ...Object.fromEntries(this.#config.headers.map(({ name, value }) => [name, value.reveal()])),
-      },
-      body: zipped ? await compress(bytes) : bytes,
-      signal,
-    });
-    const reply = await readReply(body);
-    const contentType = String(headers['content-type'] ?? '');
-    const accepted = statusCode >= 200 && statusCode < 300;
-    const { rejected, message } = accepted
-      ? readPartialSuccess(reply, contentType, records.length)
-      : { rejected: 0, message: readErrorMessage(reply, contentType) };
-    const nowMs = Number(this.#host.clock.now() / 1_000_000n);
-    const retryAfterMs = parseRetryAfter(headers['retry-after'] as string | undefined, nowMs);
-    return outcomeOf({ status: statusCode, retryAfterMs, rejected, message });
+  sendLogs(records: readonly ReadableLogRecord[], context: SendContext): Promise<SendResult> {
+    return this.#send(records, context);
   }
-}
 
-function logsUrl({ endpoint, logs_endpoint }: OtlpHttpConfig): URL {
-  return new URL(logs_endpoint ?? `${endpoint!.replace(/\/+$/, '')}/v1/logs`);
-}
-
-async function certificateAuthorities({ ca_file }: OtlpHttpConfig['tls']): Promise<{ ca?: Buffer }> {
-  if (ca_file === undefined) return {};
-  try {
-    return { ca: await readFile(ca_file) };
-  } catch (cause) {
-    throw new OutbandError('config_source', `tls::ca_file: cannot read ${ca_file}`, { cause });
+  sendMetrics(metrics: ResourceMetrics, context: SendContext): Promise<SendResult> {
+    return this.#send(metrics, context);
   }
-}
 
-/** The status decides; a reply that is cut at the limit is as good as none. */
-async function readReply(body: AsyncIterable<Buffer>): Promise<Uint8Array> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of body) {
-    size += chunk.length;
-    if (size > MAX_REPLY_BYTES) return new Uint8Array();
-    chunks.push(chunk);
+  /** An empty list of logs, which every backend must take. */
+  probe(context: SendContext): Promise<SendResult> {
+    return this.#send([], context);
   }
-  return Buffer.concat(chunks);
+
+  async refresh(): Promise<void> {
+    this.#loadedAt = this.#host.clock.monotonic();
+    await this.#connection.load();
+  }
+
+  async #send(payload: Payload, { signal }: SendContext): Promise<SendResult> {
+    const request = await this.#encode(payload);
+    const { max_request_size, max_reply_size } = this.#config;
+    if (request.bytes > max_request_size)
+      return {
+        kind: 'too_large',
+        reason: `the request has ${request.bytes} bytes, max_request_size is ${max_request_size}`,
+      };
+    await this.#reloadInTime();
+    try {
+      const response = await this.#connection.dispatcher.request({
+        ...this.#target(payload),
+        method: 'POST',
+        headers: { ...(await this.#ownHeaders()), ...request.headers },
+        body: request.body,
+        signal,
+      });
+      const reply = await readReply(response, {
+        maxBytes: max_reply_size,
+        signal: isLogs(payload) ? 'logs' : 'metrics',
+        sent: countOf(payload),
+      });
+      const nowMs = Number(this.#host.clock.now() / 1_000_000n);
+      const wish = response.headers['retry-after'];
+      return outcomeOf({
+        status: response.statusCode,
+        retryAfterMs: typeof wish === 'string' ? parseRetryAfter(wish, nowMs) : undefined,
+        reply,
+      });
+    } catch (error) {
+      signal.throwIfAborted();
+      return outcomeOfError(error as Error, this.#host.clock.now());
+    }
+  }
+
+  async #encode(payload: Payload): Promise<EncodedRequest> {
+    const known = this.#encoded.get(payload);
+    if (known) return known;
+    const request = await encode(payload, this.#config);
+    this.#encoded.set(payload, request);
+    return request;
+  }
+
+  async #reloadInTime(): Promise<void> {
+    const { reload_interval } = this.#config.tls;
+    if (reload_interval === undefined) return;
+    if (this.#host.clock.monotonic() - this.#loadedAt >= reload_interval) await this.refresh();
+  }
+
+  async #ownHeaders(): Promise<Record<string, string>> {
+    const headers = this.#config.headers.map(({ name, value }) => [name, value.reveal()]);
+    const auth = await this.#auth?.authorization();
+    return { 'user-agent': USER_AGENT, ...Object.fromEntries(headers), ...(auth && { authorization: auth.reveal() }) };
+  }
+
+  #target(payload: Payload): { readonly origin: string; readonly path: string } {
+    const { endpoint, logs_endpoint, metrics_endpoint } = this.#config;
+    const path = isLogs(payload) ? 'logs' : 'metrics';
+    const own = isLogs(payload) ? logs_endpoint : metrics_endpoint;
+    const url = new URL(own ?? `${endpoint!.replace(/\/+$/, '')}/v1/${path}`);
+    return { origin: url.origin, path: url.pathname + url.search };
+  }
 }

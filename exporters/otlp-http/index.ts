@@ -1,11 +1,17 @@
 import { defineExporter } from '../../src/component/factory.ts';
-import { otlpHttpConfig } from './config.ts';
+import { deliveryReferences } from '../../src/config/schema/delivery.ts';
+import { type OtlpHttpConfig, otlpHttpConfig } from './config.ts';
 import { OtlpHttpSender } from './exporter.ts';
 
 export default defineExporter({
   type: 'otlp_http',
   summary: 'Sends OTLP over HTTP, as protobuf or JSON, and resolves with the 2xx.',
-  stability: { logs: 'beta' },
+  stability: { logs: 'beta', metrics: 'beta' },
   schema: otlpHttpConfig,
+  references: (config) => [...deliveryReferences(config), ...authReference(config)],
   create: ({ config, host }) => new OtlpHttpSender(config, host),
 });
+
+function authReference({ auth }: Partial<OtlpHttpConfig>) {
+  return auth?.authenticator === undefined ? [] : [{ path: ['auth', 'authenticator'], id: auth.authenticator }];
+}

@@ -10,6 +10,8 @@ import { HostMaker } from './host.ts';
 
 /** What a component gets to end by itself after the time for the stop is over. */
 const LAST_MOMENT_MS = 100;
+/** Of the time for the stop, what the store gets for what the exporters leave; half of a shorter time. */
+const STORE_MS = 2_000;
 
 export interface AgentOptions {
   readonly config: AgentConfig;
@@ -80,11 +82,15 @@ class RunningAgent implements Agent {
   }
 
   async #stop(): Promise<readonly string[]> {
-    using limit = deadline(this.#clock, this.#config.service.shutdown_timeout, 'the stop');
+    const timeout = this.#config.service.shutdown_timeout;
+    using limit = deadline(this.#clock, timeout, 'the stop');
+    using flush = deadline(this.#clock, Math.max(timeout / 2, timeout - STORE_MS), 'the last delivery', limit.signal);
     const hung: string[] = [];
     for (const node of this.#started.toReversed()) {
       const failed = (error: unknown) => this.#logs.logger().error('stopping failed', { component: node.name, error });
-      const stopping = node.component.shutdown(limit.signal).catch(failed);
+      const stopping = node.component
+        .shutdown(this.#graph.extensions.includes(node) ? limit.signal : flush.signal)
+        .catch(failed);
       if (!(await this.#inTime(stopping, limit.signal))) hung.push(node.name);
     }
     await this.#metrics.shutdown();

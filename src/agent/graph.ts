@@ -1,11 +1,11 @@
 import type { Component } from '../component/component.ts';
-import type { LogsConsumer, NextConsumers } from '../component/consumer.ts';
-import type { ExporterFactory } from '../component/factory.ts';
+import type { LogsConsumer, MetricsConsumer, NextConsumers } from '../component/consumer.ts';
+import type { ExporterFactory, Signal } from '../component/factory.ts';
 import type { AgentConfig, ConfiguredComponent, PipelineConfig } from '../config/agent-config.ts';
-import { hasDelivery } from '../config/schema/delivery.ts';
-import { DirectExporter } from '../delivery/direct-exporter.ts';
+import { hasDelivery, NO_DELIVERY } from '../config/schema/delivery.ts';
 import { ExporterPipeline } from '../delivery/exporter-pipeline.ts';
-import { fanOut } from '../delivery/fan-out.ts';
+import { fanOutLogs, fanOutMetrics } from '../delivery/fan-out.ts';
+import { deliveryOf } from './delivery-settings.ts';
 import type { HostMaker } from './host.ts';
 
 /** A component with the name it has in log lines. */
@@ -37,18 +37,24 @@ export function buildGraph(config: AgentConfig, hosts: HostMaker, extensions: Ma
     return { name: `extension ${key}`, component, host };
   });
 
-  const exporters = new Map<string, Node & { readonly component: LogsConsumer }>();
+  const exporters = new Map<string, Node & { readonly component: LogsConsumer & MetricsConsumer }>();
   for (const key of used(config.pipelines, 'exporters')) {
     const host = hosts.make('exporter', key);
-    const component = exporterOf(config.exporters.get(key)!, host);
-    exporters.set(key, { name: `exporter ${key}`, component, host });
+    const signals = signalsOf(config.pipelines, key);
+    exporters.set(key, {
+      name: `exporter ${key}`,
+      component: exporterOf(config.exporters.get(key)!, signals, host),
+      host,
+    });
   }
 
   const processors: Node[] = [];
   /** Where each receiver's data goes, per pipeline. */
-  const heads = new Map<string, LogsConsumer[]>();
+  const heads: { readonly receiver: string; readonly next: NextConsumers }[] = [];
   for (const pipeline of config.pipelines) {
-    let next = fanOut(pipeline.exporters.map((key) => exporters.get(key)!.component));
+    const ends = pipeline.exporters.map((key) => exporters.get(key)!.component);
+    let next: NextConsumers =
+      pipeline.signal === 'logs' ? { logs: fanOutLogs(ends) } : { metrics: fanOutMetrics(ends) };
     for (const key of pipeline.processors.toReversed()) {
       const { id, factory, config: settings } = config.processors.get(key)!;
       const host = hosts.make('processor', key);
@@ -56,23 +62,36 @@ export function buildGraph(config: AgentConfig, hosts: HostMaker, extensions: Ma
       processors.push({ name: `processor ${key} of ${pipeline.key}`, component, host });
       next = component;
     }
-    for (const key of pipeline.receivers) heads.set(key, [...(heads.get(key) ?? []), next]);
+    for (const receiver of pipeline.receivers) heads.push({ receiver, next });
   }
 
   const receivers = used(config.pipelines, 'receivers').map((key): Node => {
     const { id, factory, config: settings } = config.receivers.get(key)!;
     const host = hosts.make('receiver', key);
-    const next: NextConsumers = { logs: fanOut(heads.get(key)!) };
+    const own = heads.filter(({ receiver }) => receiver === key);
+    const logs = own.flatMap(({ next }) => next.logs ?? []);
+    const metrics = own.flatMap(({ next }) => next.metrics ?? []);
+    const next: NextConsumers = {
+      ...(logs.length > 0 && { logs: fanOutLogs(logs) }),
+      ...(metrics.length > 0 && { metrics: fanOutMetrics(metrics) }),
+    };
     return { name: `receiver ${key}`, component: factory.create({ id, config: settings, host, next }), host };
   });
   return { extensions: extensionNodes, exporters: [...exporters.values()], processors, receivers };
 }
 
-function exporterOf({ id, key, factory, config }: ConfiguredComponent<ExporterFactory>, host: Node['host']) {
+function exporterOf(
+  { id, key, factory, config }: ConfiguredComponent<ExporterFactory>,
+  signals: readonly Signal[],
+  host: Node['host'],
+) {
   const sender = factory.create({ id, config, host });
-  return hasDelivery(config)
-    ? new ExporterPipeline({ exporter: key, sender, settings: config, host })
-    : new DirectExporter(sender, host);
+  const settings = deliveryOf(hasDelivery(config) ? config : NO_DELIVERY);
+  return new ExporterPipeline({ exporter: key, sender, settings, host, signals });
+}
+
+function signalsOf(pipelines: readonly PipelineConfig[], key: string): Signal[] {
+  return [...new Set(pipelines.filter((pipeline) => pipeline.exporters.includes(key)).map(({ signal }) => signal))];
 }
 
 function used(pipelines: readonly PipelineConfig[], kind: 'receivers' | 'exporters'): string[] {

@@ -1,48 +1,157 @@
 import type { Meter } from '@opentelemetry/api';
 import type { MetricDoc } from '../component/metric-doc.ts';
-import type { MemoryQueue } from './memory-queue.ts';
+import type { DeadLetterReason } from '../component/storage.ts';
+import type { QueueFigures } from './queue.ts';
+import { HOLD_REASONS } from './send-gate.ts';
 
-const counter = (name: string, description: string, attributes: readonly string[] = []): MetricDoc => ({
-  ...{ name, description, attributes, kind: 'counter', unit: '{record}' },
-});
-const gauge = (name: string, description: string): MetricDoc => ({
-  ...{ name, description, attributes: ['data_type'], kind: 'gauge', unit: '{record}' },
-});
+/** Why something will never be sent. The closed list. */
+export type DropReason =
+  | 'retries_exhausted'
+  | 'rejected'
+  | 'dead_letter_evicted'
+  | 'operator'
+  | 'shutdown'
+  | 'coalesced';
 
-const ACCEPTED = counter('otelcol_exporter_accepted_log_records', 'Records that were acknowledged to their source.');
-const SENT = counter('otelcol_exporter_sent_log_records', 'Records that the backend took.');
-const FAILED = counter('otelcol_exporter_send_failed_log_records', 'Records in attempts that failed and are repeated.');
-const DROPPED = counter('otelcol_exporter_dropped_log_records', 'Records that will never be sent.', ['reason']);
-const SIZE = gauge('otelcol_exporter_queue_size', 'Records that are queued or in flight.');
-const CAPACITY = gauge('otelcol_exporter_queue_capacity', 'Records that may be queued or in flight.');
+const UNITS = { log_records: '{record}', metric_points: '{point}' } as const;
+export type CountUnit = keyof typeof UNITS;
 
-/** What every exporter with a queue tells; attribute `exporter`. The Collector's names. */
-export const EXPORTER_METRICS: readonly MetricDoc[] = [ACCEPTED, SENT, FAILED, DROPPED, SIZE, CAPACITY];
-
-export interface ExporterMetrics {
-  /** The pipeline acknowledged these to their source. */
-  accepted(records: number): void;
-  sent(records: number): void;
-  failed(records: number): void;
-  rejected(records: number): void;
+function documents(unit: CountUnit) {
+  const what = unit === 'log_records' ? 'Records' : 'Points';
+  const doc = (name: string, kind: MetricDoc['kind'], description: string, attributes: readonly string[] = []) => ({
+    ...{ name: `otelcol_exporter_${name}_${unit}`, kind, unit: UNITS[unit], attributes },
+    description: `${what} ${description}`,
+  });
+  return {
+    accepted: doc('accepted', 'counter', 'that were acknowledged to their source.'),
+    recovered: doc('recovered', 'counter', 'that a former process left in the store: queued and dead letters.'),
+    sent: doc('sent', 'counter', 'that the backend took.'),
+    sendFailed: doc('send_failed', 'counter', 'in attempts that failed.', ['error.type', 'error.permanent']),
+    enqueueFailed: doc('enqueue_failed', 'counter', 'that were not taken; their source offers them again.', [
+      'error.type',
+    ]),
+    dropped: doc('dropped', 'counter', 'that will never be sent.', ['reason']),
+    queued: doc('queued', 'updown', 'that wait.'),
+    inFlight: doc('in_flight', 'updown', 'that were taken from the queue and are neither delivered nor set aside.'),
+  } satisfies Record<string, MetricDoc>;
 }
 
-export function exporterMetrics(meter: Meter, exporter: string, queue: MemoryQueue, capacity: number): ExporterMetrics {
-  const count = (doc: MetricDoc) => {
+const LOG_DOCS = documents('log_records');
+const POINT_DOCS = documents('metric_points');
+
+const gauge = (name: string, unit: string, description: string, attributes = ['data_type']): MetricDoc => ({
+  ...{ name: `otelcol_${name}`, kind: 'gauge', unit, description, attributes },
+});
+const SIZE = gauge('exporter_queue_size', '{sizer}', 'What is queued or in flight, in the unit of `sizer`.');
+const CAPACITY = gauge('exporter_queue_capacity', '{sizer}', 'Bound of the queue; -1 when only its store bounds it.');
+const REQUESTS = gauge('exporter_in_flight_requests', '{request}', 'Requests that wait for their answer.');
+const HELD = gauge('exporter_held', '1', '1 while the exporter pauses because its set-up is at fault.', [
+  'data_type',
+  'reason',
+]);
+const DLQ_SIZE = gauge('dlq_size', '{record}', 'Records that are set aside.', []);
+const DLQ_BYTES = gauge('dlq_size_bytes', 'By', 'Bytes of the records that are set aside.', []);
+const DLQ_AGE = gauge('dlq_oldest_age', 's', 'Age of the oldest record that is set aside.', []);
+const dlq = (name: string, description: string): MetricDoc => ({
+  ...{
+    name: `otelcol_dlq_${name}_log_records`,
+    kind: 'counter',
+    unit: '{record}',
+    description,
+    attributes: ['reason'],
+  },
+});
+const DLQ_ENQUEUED = dlq('enqueued', 'Records that were set aside.');
+const DLQ_REDRIVEN = dlq('redriven', 'Records that were put back into the queue.');
+const DLQ_EVICTED = dlq('evicted', 'Records that made room for newer ones.');
+const COALESCED: MetricDoc = {
+  ...{ name: 'otelcol_exporter_coalesced_metric_points', kind: 'counter', unit: '{point}', attributes: [] },
+  description: 'Cumulative points that a newer export replaced while the queue was full.',
+};
+
+/** What every exporter tells; attribute `exporter`. Names of the Collector where it has them. */
+export const EXPORTER_METRICS: readonly MetricDoc[] = [
+  ...Object.values(LOG_DOCS),
+  ...Object.values(POINT_DOCS),
+  ...[SIZE, CAPACITY, REQUESTS, HELD, COALESCED],
+  ...[DLQ_SIZE, DLQ_BYTES, DLQ_AGE, DLQ_ENQUEUED, DLQ_REDRIVEN, DLQ_EVICTED],
+];
+
+/** What is read when somebody looks at the numbers. */
+export interface ExporterReadings {
+  readonly figures: () => QueueFigures;
+  readonly requests: () => number;
+  readonly held: () => string | undefined;
+  readonly deadLetters: () => { readonly bytes: number; readonly oldestAgeS: number } | undefined;
+}
+
+export interface ExporterMetrics {
+  sent(count: number): void;
+  sendFailed(count: number, type: string, permanent: boolean): void;
+  enqueueFailed(count: number, type: string): void;
+  dropped(count: number, reason: DropReason): void;
+  setAside(count: number, reason: DeadLetterReason): void;
+  redriven(count: number, reason: DeadLetterReason): void;
+  evicted(count: number, reason: DeadLetterReason): void;
+}
+
+/** Counters of one exporter and signal. They start at 0 with the process and never fall. */
+export function exporterMetrics(
+  meter: Meter,
+  exporter: string,
+  unit: CountUnit,
+  read: ExporterReadings,
+): ExporterMetrics {
+  const docs = unit === 'log_records' ? LOG_DOCS : POINT_DOCS;
+  const labels = { exporter };
+  const typed = { exporter, data_type: unit === 'log_records' ? 'logs' : 'metrics' };
+  const counter = (doc: MetricDoc) => {
     const instrument = meter.createCounter(doc.name, doc);
-    return (records: number, labels = {}) => instrument.add(records, { exporter, ...labels });
+    return (count: number, more = {}) => {
+      if (count > 0) instrument.add(count, { ...labels, ...more });
+    };
   };
-  const observe = (doc: MetricDoc, read: () => number) =>
-    meter
-      .createObservableGauge(doc.name, doc)
-      .addCallback((result) => result.observe(read(), { exporter, data_type: 'logs' }));
-  observe(SIZE, () => queue.heldRecords);
-  observe(CAPACITY, () => capacity);
-  const dropped = count(DROPPED);
+  const sum = (doc: MetricDoc, value: () => number) =>
+    meter.createObservableCounter(doc.name, doc).addCallback((result) => result.observe(value(), labels));
+  const level = (doc: MetricDoc, value: () => number, on: Record<string, string> = labels) =>
+    meter.createObservableGauge(doc.name, doc).addCallback((result) => result.observe(value(), on));
+  const updown = (doc: MetricDoc, value: () => number) =>
+    meter.createObservableUpDownCounter(doc.name, doc).addCallback((result) => result.observe(value(), labels));
+
+  sum(docs.accepted, () => read.figures().accepted);
+  sum(docs.recovered, () => read.figures().recovered);
+  updown(docs.queued, () => read.figures().queued);
+  updown(docs.inFlight, () => read.figures().inFlight);
+  level(SIZE, () => read.figures().size, typed);
+  level(CAPACITY, () => finiteOr(read.figures().capacity, -1), typed);
+  level(REQUESTS, () => read.requests(), typed);
+  meter.createObservableGauge(HELD.name, HELD).addCallback((result) => {
+    for (const reason of HOLD_REASONS) result.observe(read.held() === reason ? 1 : 0, { ...typed, reason });
+  });
+  if (unit === 'log_records') {
+    level(DLQ_SIZE, () => read.figures().deadLetters);
+    level(DLQ_BYTES, () => read.deadLetters()?.bytes ?? 0);
+    level(DLQ_AGE, () => read.deadLetters()?.oldestAgeS ?? 0);
+  }
+  const failed = counter(docs.sendFailed);
+  const refused = counter(docs.enqueueFailed);
+  const dropped = counter(docs.dropped);
+  const coalesced = counter(COALESCED);
+  const [enqueued, redriven, evicted] = [counter(DLQ_ENQUEUED), counter(DLQ_REDRIVEN), counter(DLQ_EVICTED)];
   return {
-    accepted: count(ACCEPTED),
-    sent: count(SENT),
-    failed: count(FAILED),
-    rejected: (records) => dropped(records, { reason: 'rejected' }),
+    sent: counter(docs.sent),
+    sendFailed: (count, type, permanent) => failed(count, { 'error.type': type, 'error.permanent': permanent }),
+    enqueueFailed: (count, type) => refused(count, { 'error.type': type }),
+    dropped(count, reason) {
+      dropped(count, { reason });
+      if (reason === 'coalesced') coalesced(count);
+    },
+    setAside: (count, reason) => enqueued(count, { reason }),
+    redriven: (count, reason) => redriven(count, { reason }),
+    evicted: (count, reason) => evicted(count, { reason }),
   };
+}
+
+function finiteOr(value: number, otherwise: number): number {
+  return Number.isFinite(value) ? value : otherwise;
 }

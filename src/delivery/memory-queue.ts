@@ -1,137 +1,244 @@
-import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
-import { RetryableError } from '../component/errors.ts';
-import { estimateBytes } from './record-size.ts';
+import { PermanentError, RetryableError } from '../component/errors.ts';
+import type { DeadLetterNote } from '../component/storage.ts';
+import { Fifo } from './fifo.ts';
+import type { Queue, QueueFigures, QueueItem, Recovered } from './queue.ts';
+import type { QueueLimits, Sizer } from './settings.ts';
+import type { SignalKind } from './signals.ts';
+import { Signpost } from './signpost.ts';
 
-/** Records that were offered together and are acknowledged together. */
-export interface QueueItem {
-  readonly records: readonly ReadableLogRecord[];
+/** Values that were offered together. They are one request for the sizer, and are acknowledged together. */
+class Offer {
+  readonly size: number;
+  readonly #done: ((error?: Error) => void) | undefined;
+  #left: number;
+  #error: Error | undefined;
+  #delivered = 0;
+  abandoned = false;
+
+  constructor(values: number, size: number, done: ((error?: Error) => void) | undefined) {
+    this.#left = values;
+    this.size = size;
+    this.#done = done;
+  }
+
+  /** @returns whether it was the last one */
+  settle(error?: Error): boolean {
+    if (error) this.#error = error instanceof PermanentError ? (this.#error ?? error) : error;
+    else this.#delivered++;
+    if (--this.#left > 0) return false;
+    // What can be offered again must be; a refusal of some must not have the delivered ones offered again.
+    const refusedInPart = this.#error instanceof PermanentError && this.#delivered > 0;
+    this.#done?.(refusedInPart ? undefined : this.#error);
+    return true;
+  }
+}
+
+class Item<Value> implements QueueItem<Value> {
+  readonly value: Value;
+  readonly count: number;
   readonly bytes: number;
-  /** The caller waits no longer: drop the item as soon as it is noticed. */
-  readonly signal: AbortSignal;
-  /** Ends the caller's wait. Called exactly once. */
-  settle(error?: Error): void;
+  readonly offer: Offer;
+
+  constructor(value: Value, count: number, bytes: number, offer: Offer) {
+    this.value = value;
+    this.count = count;
+    this.bytes = bytes;
+    this.offer = offer;
+  }
+
+  get abandoned(): boolean {
+    return this.offer.abandoned;
+  }
 }
 
-export interface QueueLimits {
-  readonly maxRecords: number;
-  readonly maxBytes: number;
-}
-
-/**
- * A bounded queue in memory. `put` waits for room and resolves when its records were settled, so what it holds is
- * never more than what callers still wait for: a process that dies loses nothing that was acknowledged.
- */
-export class MemoryQueue {
+/** A bounded queue in memory: what it holds is lost with the process, unless its callers wait for the result. */
+export class MemoryQueue<Batch, Value> implements Queue<Batch, Value> {
+  readonly #kind: SignalKind<Batch, Value>;
   readonly #limits: QueueLimits;
-  readonly #items: QueueItem[] = [];
-  readonly #waitingForRoom: (() => void)[] = [];
-  #waitingForItems: (() => void) | undefined;
-  #queuedRecords = 0;
-  #heldRecords = 0;
+  readonly #onCoalesced: (points: number) => void;
+  readonly #items = new Fifo<Item<Value>>();
+  readonly #arrival = new Signpost();
+  readonly #room = new Signpost();
+  #accepted = 0;
+  #queued = 0;
+  #inFlight = 0;
+  #readyBytes = 0;
   #heldBytes = 0;
+  #size = 0;
 
-  constructor(limits: QueueLimits) {
+  /** @param onCoalesced is told how many points a newer export has replaced */
+  constructor(kind: SignalKind<Batch, Value>, limits: QueueLimits, onCoalesced: (points: number) => void = () => {}) {
+    this.#kind = kind;
     this.#limits = limits;
+    this.#onCoalesced = onCoalesced;
   }
 
-  /** Records that are queued or in flight. */
-  get heldRecords(): number {
-    return this.#heldRecords;
+  async start(): Promise<Recovered> {
+    return { queued: 0, deadLetters: 0 };
   }
 
-  /** Records that are queued and not in flight. */
-  get queuedRecords(): number {
-    return this.#queuedRecords;
+  get figures(): QueueFigures {
+    return {
+      ...{ accepted: this.#accepted, recovered: 0, queued: this.#queued, inFlight: this.#inFlight, deadLetters: 0 },
+      ...{ size: this.#size, capacity: this.#limits.queueSize },
+    };
   }
 
-  /**
-   * Resolves when the records are settled, rejects with the error they were settled with, or with `RetryableError`
-   * `queue_full` when the signal aborts first. Items are taken in the order in which their callers came.
-   */
-  async put(records: readonly ReadableLogRecord[], signal: AbortSignal): Promise<void> {
-    const bytes = records.reduce((sum, record) => sum + estimateBytes(record), 0);
-    while (this.#heldRecords > 0 && !this.#fits(records.length, bytes)) await this.#room(signal);
-    if (signal.aborted) throw refusal(signal);
-    this.#heldRecords += records.length;
-    this.#heldBytes += bytes;
+  get ready() {
+    return { items: this.#items.length, bytes: this.#readyBytes };
+  }
+
+  get isEmpty(): boolean {
+    return this.#items.length === 0;
+  }
+
+  async put(batch: Batch, signal: AbortSignal): Promise<void> {
+    const values = this.#kind.values(batch);
+    const bytes = values.reduce((sum, value) => sum + this.#kind.bytes(value), 0);
+    const count = values.reduce((sum, value) => sum + this.#kind.count(value), 0);
+    const size = sizeOf(this.#limits.sizer, count, bytes);
+    while (!this.#fits(size, bytes) && !this.#coalesce(values)) {
+      if (!this.#limits.blockOnOverflow)
+        throw new RetryableError('queue_full', `the queue holds ${this.#size} of ${this.#limits.queueSize}`);
+      await this.#room.reached(signal);
+      if (signal.aborted) throw gaveUp(signal);
+    }
+    if (values.length === 0) return;
+    if (!this.#limits.waitForResult) return this.#add(values, new Offer(values.length, size, undefined));
     return new Promise((resolve, reject) => {
-      let settled = false;
-      const settle = (error?: Error) => {
-        if (settled) return;
-        settled = true;
+      const done = (error?: Error) => {
         signal.removeEventListener('abort', abandoned);
-        this.#heldRecords -= records.length;
-        this.#heldBytes -= bytes;
-        for (const wake of this.#waitingForRoom.splice(0)) wake();
         if (error) reject(error);
         else resolve();
       };
-      const item: QueueItem = { records, bytes, signal, settle };
+      const offer = new Offer(values.length, size, done);
       const abandoned = () => {
-        const place = this.#items.indexOf(item);
-        if (place >= 0) this.#remove(place, 1);
-        settle(refusal(signal));
+        offer.abandoned = true;
+        this.#removeAbandoned();
+        reject(gaveUp(signal));
       };
+      if (signal.aborted) return reject(gaveUp(signal));
       signal.addEventListener('abort', abandoned, { once: true });
-      this.#items.push(item);
-      this.#queuedRecords += records.length;
-      this.#waitingForItems?.();
+      this.#add(values, offer);
     });
   }
 
-  /** Takes the oldest items whose records fit into `maxRecords` together; at least one item if there is any. */
-  take(maxRecords: number): QueueItem[] {
-    let count = 0;
-    let records = 0;
-    for (const item of this.#items) {
-      if (count > 0 && records + item.records.length > maxRecords) break;
-      count++;
-      records += item.records.length;
+  take(maxItems: number, maxBytes: number): Item<Value>[] {
+    const taken: Item<Value>[] = [];
+    let bytes = 0;
+    for (let next = this.#items.first(); next && taken.length < maxItems; next = this.#items.first()) {
+      bytes += next.bytes;
+      if (taken.length > 0 && bytes > maxBytes) break;
+      this.#leaveQueue(next);
+      this.#inFlight += next.count;
+      taken.push(this.#items.shift()!);
     }
-    return this.#remove(0, count);
+    return taken;
   }
 
-  /** Resolves at the next `put`, or when the signal aborts. One waiter at a time. */
   arrival(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = () => {
-        signal.removeEventListener('abort', wake);
-        this.#waitingForItems = undefined;
-        resolve();
-      };
-      if (signal.aborted) return resolve();
-      signal.addEventListener('abort', wake, { once: true });
-      this.#waitingForItems = wake;
+    return this.#arrival.reached(signal);
+  }
+
+  async settle(items: readonly Item<Value>[]): Promise<void> {
+    for (const item of items) this.#end(item);
+  }
+
+  async setAside(items: readonly Item<Value>[], { message }: DeadLetterNote): Promise<'dropped'> {
+    for (const item of items) this.#end(item, new PermanentError('export_rejected', message));
+    return 'dropped';
+  }
+
+  fail(items: readonly Item<Value>[], error: Error): number {
+    let lost = 0;
+    for (const item of items) {
+      if (!this.#limits.waitForResult) lost += item.count;
+      this.#end(item, error);
+    }
+    return lost;
+  }
+
+  giveBack(items: readonly Item<Value>[]): void {
+    for (const item of items) {
+      this.#inFlight -= item.count;
+      this.#enter(item);
+    }
+  }
+
+  #add(values: readonly Value[], offer: Offer): void {
+    this.#size += offer.size;
+    for (const value of values) {
+      const item = new Item(value, this.#kind.count(value), this.#kind.bytes(value), offer);
+      this.#heldBytes += item.bytes;
+      if (!this.#limits.waitForResult) this.#accepted += item.count;
+      this.#enter(item);
+    }
+    this.#arrival.show();
+  }
+
+  #enter(item: Item<Value>): void {
+    this.#queued += item.count;
+    this.#readyBytes += item.bytes;
+    this.#items.push(item);
+  }
+
+  #leaveQueue(item: Item<Value>): void {
+    this.#queued -= item.count;
+    this.#readyBytes -= item.bytes;
+  }
+
+  /** An item that was taken is over. */
+  #end(item: Item<Value>, error?: Error): void {
+    this.#inFlight -= item.count;
+    if (this.#limits.waitForResult && !item.abandoned && !(error instanceof RetryableError))
+      this.#accepted += item.count;
+    this.#release(item, error);
+  }
+
+  #release(item: Item<Value>, error?: Error): void {
+    this.#heldBytes -= item.bytes;
+    if (item.offer.settle(error)) this.#size -= item.offer.size;
+    this.#room.show();
+  }
+
+  #removeAbandoned(): void {
+    this.#items.keep((item) => {
+      if (!item.abandoned) return true;
+      this.#leaveQueue(item);
+      this.#release(item);
+      return false;
     });
   }
 
-  #remove(place: number, count: number): QueueItem[] {
-    const removed = this.#items.splice(place, count);
-    for (const item of removed) this.#queuedRecords -= item.records.length;
-    return removed;
+  /** Only when the queue is full: takes out the oldest value that the new one replaces. */
+  #coalesce(values: readonly Value[]): boolean {
+    const [newer] = values;
+    if (newer === undefined || this.#limits.waitForResult) return false;
+    const older = [...this.#items].find((item) => this.#kind.replaces(newer, item.value));
+    if (!older) return false;
+    this.#items.keep((item) => item !== older);
+    this.#leaveQueue(older);
+    this.#release(older);
+    this.#onCoalesced(older.count);
+    return true;
   }
 
-  #fits(records: number, bytes: number): boolean {
-    return this.#heldRecords + records <= this.#limits.maxRecords && this.#heldBytes + bytes <= this.#limits.maxBytes;
-  }
-
-  #room(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (signal.aborted) return reject(refusal(signal));
-      const aborted = () => reject(refusal(signal));
-      signal.addEventListener('abort', aborted, { once: true });
-      this.#waitingForRoom.push(() => {
-        signal.removeEventListener('abort', aborted);
-        resolve();
-      });
-    });
+  /** What is larger than the whole queue fits when nothing else is there. */
+  #fits(size: number, bytes: number): boolean {
+    if (this.#size === 0) return true;
+    return this.#size + size <= this.#limits.queueSize && this.#heldBytes + bytes <= this.#limits.maxMemoryBytes;
   }
 }
 
+export function sizeOf(sizer: Sizer, count: number, bytes: number): number {
+  if (sizer === 'requests') return 1;
+  return sizer === 'items' ? count : bytes;
+}
+
 /** Why the caller's records were not taken: the agent stops, or nobody took them while it waited. */
-function refusal({ reason }: AbortSignal): RetryableError {
+export function gaveUp({ reason }: AbortSignal): RetryableError {
   if (reason instanceof RetryableError) return reason;
-  return new RetryableError('queue_full', 'the records were not delivered while the caller waited', {
+  return new RetryableError('queue_full', 'the records were not taken while the caller waited', {
     hint: 'the backend of this exporter is slow or down',
   });
 }

@@ -1,58 +1,51 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { PermanentError } from '../../src/component/errors.ts';
-import type { Sender, SendResult } from '../../src/component/exporter.ts';
-import { ExporterPipeline } from '../../src/delivery/exporter-pipeline.ts';
+import type { SendResult } from '../../src/component/exporter.ts';
+import { type Answer, pipelineOf, scripted } from '../support/delivery.ts';
 import { FakeClock, settle } from '../support/fake-clock.ts';
 import { testHost } from '../support/host.ts';
+import { balancedBooks, testMetrics } from '../support/metrics.ts';
+import { forAll } from '../support/property.ts';
 import { batch } from '../support/records.ts';
 
-const SETTINGS = {
-  timeout: 30_000,
-  sending_queue: {
-    num_consumers: 2,
-    queue_size: 100,
-    max_memory_mib: 16,
-    batch: { flush_timeout: 200, max_size: 10 },
-  },
-  retry_on_failure: {
-    initial_interval: 5_000,
-    max_interval: 30_000,
-    multiplier: 1.5,
-    randomization_factor: 0,
-    max_retry_after: 300_000,
-  },
-};
-const RETRY: SendResult = { kind: 'retry', reason: 'HTTP 503' };
-const context = () => ({ signal: new AbortController().signal });
+const RETRY: SendResult = { kind: 'retry', reason: 'HTTP 503', status: 503 };
+const REJECT: SendResult = { kind: 'reject', reason: 'HTTP 400', status: 400 };
+const HOLD: SendResult = { kind: 'hold', reason: 'HTTP 401', status: 401 };
+const SERVER: SendResult = { kind: 'suspect', cause: 'server_error', reason: 'HTTP 500', status: 500 };
+const OK: SendResult = { kind: 'accepted' };
 
-/** A pipeline around a sender that answers as told, in turn, and then accepts. */
-async function pipeline(...answers: (SendResult | 'hang' | Error)[]) {
+const context = () => ({ signal: new AbortController().signal });
+const never = new AbortController().signal;
+
+/** An exporter whose sender answers as told, in turn, and then accepts. Callers wait for the result. */
+async function exporterOf(
+  answers: readonly Answer[] | ((bodies: string[], request: number) => Answer),
+  settings: object = { sending_queue: { num_consumers: 2, wait_for_result: true } },
+  probe?: () => SendResult,
+) {
   const clock = new FakeClock();
-  const host = testHost({ clock });
-  const requests: string[][] = [];
-  const sender: Sender = {
-    async sendLogs(records, { signal }) {
-      requests.push(records.map(({ body }) => String(body)));
-      const answer = answers.shift() ?? { kind: 'accepted' };
-      if (answer instanceof Error) throw answer;
-      if (answer !== 'hang') return answer;
-      return new Promise((_, reject) => {
-        signal.addEventListener('abort', () => reject(signal.reason));
-      });
-    },
+  const metrics = testMetrics();
+  const host = testHost({ clock, meter: metrics.provider.getMeter('test') });
+  const script = typeof answers === 'function' ? answers : (_: string[], n: number) => answers[n - 1] ?? OK;
+  const sender = scripted(script);
+  const exporter = await pipelineOf(probe ? { ...sender, probe: async () => probe() } : sender, host, settings);
+  const offer = (...bodies: string[]) => exporter.consumeLogs(batch(...bodies), context());
+  return {
+    clock,
+    host,
+    requests: sender.requests,
+    exporter,
+    offer,
+    metrics,
+    books: () => balancedBooks(metrics, 'test'),
   };
-  const exporter = new ExporterPipeline({ exporter: 'test', sender, settings: SETTINGS, host });
-  await exporter.start();
-  return { clock, host, requests, exporter };
 }
 
 test('small batches travel together, after the flush timeout', async () => {
-  const { clock, requests, exporter } = await pipeline();
-  const sent = Promise.all([
-    exporter.consumeLogs(batch('a'), context()),
-    exporter.consumeLogs(batch('b', 'c'), context()),
-  ]);
+  const { clock, requests, offer } = await exporterOf([]);
+  const sent = Promise.all([offer('a'), offer('b', 'c')]);
   await clock.advance(199);
   assert.deepEqual(requests, []);
   await clock.advance(1);
@@ -60,24 +53,20 @@ test('small batches travel together, after the flush timeout', async () => {
   assert.deepEqual(requests, [['a', 'b', 'c']]);
 });
 
-test('a full request does not wait', async () => {
-  const { requests, exporter } = await pipeline();
-  await exporter.consumeLogs(batch(...'abcdefghij'), context());
+test('a full request does not wait, and a batch larger than a request is split and acknowledged as one', async () => {
+  const { clock, requests, offer } = await exporterOf([]);
+  await offer(...'abcdefghij');
   assert.deepEqual(requests, [[...'abcdefghij']]);
-});
-
-test('a batch larger than a request is split, and acknowledged as one', async () => {
-  const { clock, requests, exporter } = await pipeline();
-  const sent = exporter.consumeLogs(batch(...'abcdefghijklm'), context());
+  const sent = offer(...'abcdefghijklm');
   await clock.advance(200);
   await sent;
-  assert.deepEqual(requests.flat().sort(), [...'abcdefghijklm']);
+  assert.deepEqual(requests.slice(1).flat().sort(), [...'abcdefghijklm']);
 });
 
-test('the promise waits for the 2xx through any number of retries', async () => {
-  const { clock, requests, exporter } = await pipeline(RETRY, RETRY, RETRY);
+test('waiting for the result, the promise waits for the 2xx through any number of retries', async () => {
+  const { clock, requests, offer, books } = await exporterOf([RETRY, RETRY, RETRY]);
   let done = false;
-  const sent = exporter.consumeLogs(batch('a'), context()).then(() => {
+  const sent = offer('a').then(() => {
     done = true;
   });
   await clock.advance(200 + 5_000 + 7_500);
@@ -86,59 +75,242 @@ test('the promise waits for the 2xx through any number of retries', async () => 
   await clock.advance(11_250);
   await sent;
   assert.equal(requests.length, 4);
+  assert.deepEqual((await books()).sent, 1);
 });
 
-test('the server decides how long to wait', async () => {
-  const { clock, requests, exporter } = await pipeline({ ...RETRY, afterMs: 60_000 });
-  const sent = exporter.consumeLogs(batch('a'), context());
+test('by default the promise waits for the queue only, and the start log says what that may cost', async () => {
+  const { host, requests, offer, books } = await exporterOf(['hang'], {});
+  await offer('a');
+  assert.equal(requests.length, 0);
+  assert.equal((await books()).queued, 1);
+  const line = 'queue is in memory: at most 1000 requests are lost if this process dies';
+  assert.ok(host.lines.some(({ message }) => message === line));
+});
+
+test('the server decides how long to wait, up to the cap', async () => {
+  const { clock, requests, offer } = await exporterOf([
+    { ...RETRY, afterMs: 60_000 },
+    { ...RETRY, afterMs: 1e9 },
+  ]);
+  const sent = offer('a');
   await clock.advance(200 + 59_999);
   assert.equal(requests.length, 1);
   await clock.advance(1);
-  await sent;
-});
-
-test('an attempt without answer ends at the timeout and is repeated', async () => {
-  const { clock, requests, exporter } = await pipeline('hang');
-  const sent = exporter.consumeLogs(batch('a'), context());
-  await clock.advance(200 + 30_000 + 5_000);
-  await sent;
   assert.equal(requests.length, 2);
-});
-
-test('a sender that throws loses nothing', async () => {
-  const { clock, requests, exporter } = await pipeline(new Error('ECONNREFUSED'));
-  const sent = exporter.consumeLogs(batch('a'), context());
-  await clock.advance(200 + 5_000);
+  await clock.advance(300_000);
   await sent;
-  assert.equal(requests.length, 2);
 });
 
-test('a rejected request is taken apart by its callers: one poison does not take the others with it', async () => {
-  const reject: SendResult = { kind: 'reject', reason: 'HTTP 400', status: 400 };
-  const { clock, requests, exporter } = await pipeline(reject, { kind: 'accepted' }, reject);
-  const good = exporter.consumeLogs(batch('good'), context());
-  const bad = exporter.consumeLogs(batch('bad'), context());
-  const refused = assert.rejects(bad, PermanentError);
+test('an attempt without answer ends at the timeout and is repeated; a sender that throws loses nothing', async () => {
+  const { clock, requests, offer, metrics } = await exporterOf(['hang', new Error('ECONNREFUSED')]);
+  const sent = offer('a');
+  await clock.advance(200 + 30_000 + 5_000 + 7_500);
+  await sent;
+  assert.equal(requests.length, 3);
+  const types = await metrics.labelsOf('otelcol_exporter_send_failed_log_records', 'error.type');
+  assert.deepEqual(types, ['timeout', 'connection']);
+});
+
+test('one poison record does not take the others with it, and its caller alone hears of it', async () => {
+  const { clock, requests, offer, books } = await exporterOf((bodies) => (bodies.includes('bad') ? REJECT : OK));
+  const good = offer('good');
+  const refused = assert.rejects(offer('bad'), PermanentError);
   await clock.advance(200);
   await good;
   await refused;
   assert.deepEqual(requests, [['good', 'bad'], ['good'], ['bad']]);
+  assert.deepEqual(await books(), {
+    recovered: 0,
+    accepted: 2,
+    sent: 1,
+    queued: 0,
+    inFlight: 0,
+    deadLettered: 0,
+    dropped: 1,
+  });
 });
 
-test('an outage is one log line in ten seconds, not one per request', async () => {
-  const { clock, host, exporter } = await pipeline(...Array.from({ length: 50 }, () => RETRY));
-  for (let n = 0; n < 5; n++) void exporter.consumeLogs(batch(...'abcdefghij'), context()).catch(() => {});
+test('for any bad subset: every good record is delivered once, exactly the bad are isolated, within 2k log n + 1 requests', () =>
+  forAll(fc.uniqueArray(fc.integer({ min: 0, max: 63 }), { maxLength: 20 }), async (bad) => {
+    const names = Array.from({ length: 64 }, (_, n) => String(n));
+    const delivered: string[] = [];
+    const isBad = (body: string) => bad.includes(Number(body));
+    const batchSettings = { min_size: 64, max_size: 64 };
+    const { requests, offer, books } = await exporterOf(
+      (bodies) => {
+        if (bodies.some(isBad)) return REJECT;
+        delivered.push(...bodies);
+        return OK;
+      },
+      { sending_queue: { wait_for_result: true, batch: batchSettings } },
+    );
+    await offer(...names);
+    const byNumber = (a: string, b: string) => Number(a) - Number(b);
+    assert.deepEqual(
+      delivered.toSorted(byNumber),
+      names.filter((name) => !isBad(name)),
+    );
+    assert.equal((await books()).dropped, bad.length);
+    assert.ok(requests.length <= 2 * bad.length * 6 + 1, `${requests.length} requests for ${bad.length} bad records`);
+  }));
+
+test('a request that is too large is halved, and the next ones are smaller from the start', async () => {
+  const { requests, offer } = await exporterOf((bodies) =>
+    bodies.length > 3 ? { kind: 'too_large', reason: 'HTTP 413' } : OK,
+  );
+  await offer(...'abcdefghij');
+  assert.deepEqual(
+    requests.map(({ length }) => length),
+    [10, 5, 2, 3, 5, 2, 3],
+  );
+  const before = requests.length;
+  await offer(...'abcdefghij');
+  assert.ok(
+    requests.slice(before).every(({ length }) => length <= 3),
+    JSON.stringify(requests.slice(before)),
+  );
+});
+
+test('before data is blamed by a backend that has taken nothing for a minute, an empty request proves it', async () => {
+  const verdicts: SendResult[] = [HOLD, RETRY, OK];
+  const { clock, requests, offer, host } = await exporterOf(
+    (bodies) => (bodies.includes('bad') ? REJECT : OK),
+    { sending_queue: { wait_for_result: true } },
+    () => verdicts.shift()!,
+  );
+  const refused = assert.rejects(offer('bad'), PermanentError);
+  await clock.advance(200);
+  assert.deepEqual(requests.length, 1, 'the set-up was at fault: held');
   await clock.advance(60_000);
+  assert.deepEqual(requests.length, 2, 'an outage: retried');
+  await clock.advance(60_000);
+  await refused;
+  assert.deepEqual(requests.length, 3, 'the data is at fault');
+  assert.ok(host.statuses.some((status) => status.status === 'recoverable' && status.error.message.includes('401')));
+});
+
+test('held: one request per minute, nothing lost, and the status names reason and HTTP status', async () => {
+  let token = 'wrong';
+  const { clock, requests, offer, host, books, metrics } = await exporterOf(() => (token === 'right' ? OK : HOLD), {});
+  for (let n = 0; n < 50; n++) await offer(...'abcdefghij');
+  await clock.advance(200);
+  const first = requests.length;
+  await clock.advance(5 * 60_000);
+  assert.ok(requests.length - first <= 5, `${requests.length - first} requests in 5 minutes`);
+  assert.equal(await metrics.value('otelcol_exporter_held'), 1);
+  assert.equal((await books()).dropped, 0);
+  token = 'right';
+  await clock.advance(60_000);
+  await clock.advance(1_000);
+  assert.deepEqual(await books(), {
+    recovered: 0,
+    accepted: 500,
+    sent: 500,
+    queued: 0,
+    inFlight: 0,
+    deadLettered: 0,
+    dropped: 0,
+  });
+  assert.equal(await metrics.value('otelcol_exporter_held'), 0);
+  assert.deepEqual(host.statuses.at(-1), { status: 'ok' });
+});
+
+test('a backend that rejects everything is not believed for ever: after three batches the exporter holds', async () => {
+  let heals = false;
+  const { clock, requests, offer, books, metrics } = await exporterOf(() => (heals ? OK : REJECT), {
+    sending_queue: { num_consumers: 1, batch: { min_size: 1, max_size: 1 } },
+  });
+  for (let n = 0; n < 20; n++) await offer(`record ${n}`);
+  await clock.advance(0);
+  assert.equal(await metrics.value('otelcol_exporter_held', { reason: 'rejecting_everything' }), 1);
+  const { dropped } = await books();
+  assert.equal(dropped, 3);
+  await clock.advance(5 * 60_000);
+  assert.ok(new Set(requests.slice(3).flat()).size >= 5, 'another batch each time');
+  heals = true;
+  await clock.advance(60_000);
+  await clock.advance(1_000);
+  assert.deepEqual((await books()).sent, 17);
+});
+
+test('500 for one record only: it is isolated; 500 for everybody: nothing is blamed, however long', async () => {
+  const all = await exporterOf(
+    () => SERVER,
+    { retry_on_failure: { max_elapsed_time: '0' } },
+    () => SERVER,
+  );
+  await all.offer('a', 'b');
+  await all.clock.advance(3_600_000);
+  assert.deepEqual((await all.books()).dropped, 0);
+
+  const one = await exporterOf(
+    (bodies) => (bodies.includes('bad') ? SERVER : OK),
+    {},
+    () => OK,
+  );
+  await one.offer('good', 'bad');
+  await one.clock.advance(600_000);
+  assert.deepEqual(await one.books(), {
+    recovered: 0,
+    accepted: 2,
+    sent: 1,
+    queued: 0,
+    inFlight: 0,
+    deadLettered: 0,
+    dropped: 1,
+  });
+});
+
+test('a sink that hangs for everybody gets nothing blamed; one record that hangs is isolated', async () => {
+  const forever = { retry_on_failure: { max_elapsed_time: '0' } };
+  const all = await exporterOf(() => 'hang', forever);
+  await all.offer('a', 'b');
+  await all.clock.advance(3_600_000);
+  assert.equal((await all.books()).dropped, 0);
+
+  const one = await exporterOf(
+    (bodies) => (bodies.includes('bad') ? 'hang' : OK),
+    forever,
+    () => OK,
+  );
+  await one.offer('good', 'bad');
+  await one.clock.advance(3_600_000);
+  const { sent, dropped } = await one.books();
+  assert.deepEqual([sent, dropped], [1, 1]);
+});
+
+test('given up after max_elapsed_time, or at once with retries off: counted and told, never silent', async () => {
+  const late = await exporterOf(() => RETRY, { retry_on_failure: { max_elapsed_time: '60s' } });
+  await late.offer('a');
+  await late.clock.advance(50_000);
+  assert.equal((await late.books()).dropped, 0);
+  await late.clock.advance(60_000);
+  assert.equal(await late.metrics.value('otelcol_exporter_dropped_log_records', { reason: 'retries_exhausted' }), 1);
+
+  const once = await exporterOf([RETRY], { retry_on_failure: { enabled: false } });
+  await once.offer('a');
+  await once.clock.advance(200);
+  assert.equal((await once.books()).dropped, 1);
+  assert.ok(once.host.lines.some(({ level }) => level === 'error'));
+});
+
+test('an outage is one log line in ten seconds, and one attempt per backoff interval', async () => {
+  const { clock, host, requests, offer } = await exporterOf(() => RETRY, { sending_queue: { queue_size: 10_000 } });
+  for (let n = 0; n < 30; n++) await offer(...'abcdefghij');
+  await clock.advance(1_000);
+  const atFirst = requests.length;
+  assert.ok(atFirst <= 10, `${atFirst} requests at first`);
+  await clock.advance(120_000);
+  // 5, 7.5, 11.25, 16.9, 25.3, 30, 30 s.
+  assert.ok(requests.length - atFirst <= 7, `${requests.length - atFirst} attempts in two minutes`);
   const lines = host.lines.filter(({ message }) => message.startsWith('Exporting failed'));
-  assert.ok(lines.length >= 2 && lines.length <= 7, `${lines.length} lines in 60 s`);
-  await exporter.shutdown(new AbortController().signal);
+  assert.ok(lines.length >= 2 && lines.length <= 13, `${lines.length} lines in 120 s`);
 });
 
 test('a caller that gives up gets its records back, and they are not sent later', async () => {
-  const { clock, requests, exporter } = await pipeline(RETRY, RETRY);
+  const { clock, requests, exporter } = await exporterOf([RETRY, RETRY]);
   const caller = new AbortController();
-  const sent = exporter.consumeLogs(batch('a'), { signal: caller.signal });
-  const refused = assert.rejects(sent, { code: 'queue_full' });
+  const refused = assert.rejects(exporter.consumeLogs(batch('a'), { signal: caller.signal }), { code: 'queue_full' });
   await clock.advance(200);
   caller.abort();
   await refused;
@@ -146,24 +318,51 @@ test('a caller that gives up gets its records back, and they are not sent later'
   assert.equal(requests.length, 1);
 });
 
-test('a stop ends all waiting; safe twice and without start', async () => {
-  const { clock, exporter } = await pipeline(RETRY);
-  const refused = assert.rejects(exporter.consumeLogs(batch('a'), context()), { code: 'shutting_down' });
-  await clock.advance(200);
-  await exporter.shutdown(new AbortController().signal);
+test('without a queue each batch is sent as it comes, and its result is the answer', async () => {
+  const { requests, offer, clock } = await exporterOf([OK, REJECT], { sending_queue: { enabled: false } });
+  const sent = offer('a');
+  await clock.advance(1);
+  await sent;
+  const refused = assert.rejects(offer('b'), PermanentError);
+  await clock.advance(1);
   await refused;
-  await exporter.shutdown(new AbortController().signal);
-  assert.equal(clock.sleeping, 0);
-  const unstarted = new ExporterPipeline({ exporter: 'x', sender: {}, settings: SETTINGS, host: testHost() });
-  await unstarted.shutdown(new AbortController().signal);
+  assert.deepEqual(requests, [['a'], ['b']]);
 });
 
-test('what a backend refuses by partial success is told and not sent again', async () => {
-  const { clock, host, requests, exporter } = await pipeline({ kind: 'accepted', rejected: 1, message: 'too old' });
-  const sent = exporter.consumeLogs(batch('a', 'b'), context());
+test('a stop sends what waits once more without waiting, counts what is left, and leaves no timer', async () => {
+  const { clock, requests, exporter, offer, host, books } = await exporterOf(() => RETRY, {});
+  await offer('a');
   await clock.advance(200);
-  await sent;
+  await offer('b');
+  await exporter.shutdown(never);
+  assert.deepEqual(requests.flat().sort(), ['a', 'a', 'b']);
+  assert.equal((await books()).dropped, 2);
+  assert.ok(host.lines.some(({ level, message }) => level === 'error' && message.includes('lost')));
+  await assert.rejects(offer('c'), { code: 'shutting_down' });
+  await exporter.shutdown(never);
+  assert.equal(clock.sleeping, 0);
+});
+
+test('a stop that hangs is cut at its signal', async () => {
+  const { clock, exporter, offer, books } = await exporterOf(() => 'hang', {});
+  await offer('a');
+  await clock.advance(200);
+  const limit = new AbortController();
+  const stopping = exporter.shutdown(limit.signal);
   await settle();
+  limit.abort();
+  await stopping;
+  assert.equal((await books()).dropped, 1);
+});
+
+test('what a backend refuses by partial success is told, counted and not sent again', async () => {
+  const { clock, requests, offer, books } = await exporterOf(
+    [{ kind: 'accepted', rejected: 1, message: 'too old' }],
+    {},
+  );
+  await offer('a', 'b');
+  await clock.advance(60_000);
   assert.equal(requests.length, 1);
-  assert.deepEqual(host.lines.at(-1)?.fields, { rejected: 1, of: 2, message: 'too old' });
+  const { sent, dropped } = await books();
+  assert.deepEqual([sent, dropped], [1, 1]);
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { LogsConsumer } from '../../src/component/consumer.ts';
 import { PermanentError, RetryableError } from '../../src/component/errors.ts';
-import { fanOut } from '../../src/delivery/fan-out.ts';
+import { fanOutLogs as fanOut } from '../../src/delivery/fan-out.ts';
 import { batch } from '../support/records.ts';
 
 const context = { signal: new AbortController().signal };

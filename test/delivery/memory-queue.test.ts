@@ -1,117 +1,132 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { ValueType } from '@opentelemetry/api';
+import { resourceFromAttributes } from '@opentelemetry/resources';
+import {
+  AggregationTemporality,
+  DataPointType,
+  InstrumentType,
+  type ResourceMetrics,
+} from '@opentelemetry/sdk-metrics';
+import { PermanentError, RetryableError } from '../../src/component/errors.ts';
 import { MemoryQueue } from '../../src/delivery/memory-queue.ts';
-import { settle } from '../support/fake-clock.ts';
-import { forAll } from '../support/property.ts';
-import { record } from '../support/records.ts';
+import { LOGS, METRICS } from '../../src/delivery/signals.ts';
+import { bodies, LIMITS, queueContract, takeAll } from '../contracts/queue.ts';
+import { batch } from '../support/records.ts';
 
-const NEVER = new AbortController().signal;
-const LIMITS = { maxRecords: 10, maxBytes: 1_000_000 };
-const records = (count: number) => Array.from({ length: count }, (_, n) => record(`r${n}`));
+queueContract('memory queue', async (_, limits) => new MemoryQueue(LOGS, { ...LIMITS, ...limits }));
 
-test('put resolves when its records are settled, not before', async () => {
-  const queue = new MemoryQueue(LIMITS);
+const never = new AbortController().signal;
+const waiting = (limits = {}) => new MemoryQueue(LOGS, { ...LIMITS, waitForResult: true, ...limits });
+
+test('a batch that is larger than the queue is taken when nothing else is there', async () => {
+  const queue = new MemoryQueue(LOGS, { ...LIMITS, queueSize: 2 });
+  await queue.put(batch('a', 'b', 'c'), never);
+  assert.equal(queue.ready.items, 3);
+});
+
+test('the bound in bytes holds whatever the sizer says', async () => {
+  const queue = new MemoryQueue(LOGS, { ...LIMITS, sizer: 'requests', maxMemoryBytes: 5_000, blockOnOverflow: false });
+  await queue.put(batch('x'.repeat(4_000)), never);
+  await assert.rejects(queue.put(batch('y'.repeat(4_000)), never), { code: 'queue_full' });
+});
+
+test('sized in requests, a batch counts as one until the last of its records is settled', async () => {
+  const queue = new MemoryQueue(LOGS, { ...LIMITS, sizer: 'requests', queueSize: 1, blockOnOverflow: false });
+  await queue.put(batch('a', 'b'), never);
+  const [a, b] = await takeAll(queue, 2);
+  await queue.settle([a!]);
+  await assert.rejects(queue.put(batch('c'), never));
+  await queue.settle([b!]);
+  await queue.put(batch('c'), never);
+});
+
+test('waiting for the result, a put resolves with the last of its records', async () => {
+  const queue = waiting();
   let done = false;
-  const put = queue.put(records(2), NEVER).then(() => {
+  const put = queue.put(batch('a', 'b'), never).then(() => {
     done = true;
   });
-  await settle();
-  const [item] = queue.take(100);
-  assert.equal(item!.records.length, 2);
+  const [a, b] = await takeAll(queue, 2);
+  await queue.settle([a!]);
   assert.equal(done, false);
-  item!.settle();
-  await put;
-  assert.equal(queue.heldRecords, 0);
-});
-
-test('a full queue makes callers wait, and serves them in order', async () => {
-  const queue = new MemoryQueue(LIMITS);
-  const order: string[] = [];
-  const put = (name: string, count: number) => queue.put(records(count), NEVER).then(() => order.push(name));
-  const all = [put('a', 8), put('b', 5), put('c', 5)];
-  await settle();
-  assert.equal(queue.queuedRecords, 8);
-  while (order.length < 3) {
-    for (const item of queue.take(100)) item.settle();
-    await settle();
-  }
-  await Promise.all(all);
-  assert.deepEqual(order, ['a', 'b', 'c']);
-});
-
-test('records in flight count against the bound', async () => {
-  const queue = new MemoryQueue(LIMITS);
-  void queue.put(records(10), NEVER);
-  await settle();
-  const [item] = queue.take(100);
-  const second = queue.put(records(1), NEVER);
-  await settle();
-  assert.equal(queue.queuedRecords, 0);
-  item!.settle();
-  await settle();
-  assert.equal(queue.queuedRecords, 1);
-  queue.take(1)[0]!.settle();
-  await second;
-});
-
-test('a batch larger than the bound passes when the queue is empty, so it cannot wait for ever', async () => {
-  const queue = new MemoryQueue(LIMITS);
-  const put = queue.put(records(50), NEVER);
-  await settle();
-  queue.take(100)[0]!.settle();
+  await queue.settle([b!]);
   await put;
 });
 
-test('a caller that gives up leaves nothing behind', async () => {
-  const queue = new MemoryQueue(LIMITS);
-  const stop = new AbortController();
-  void queue.put(records(10), NEVER);
-  const waiting = queue.put(records(1), stop.signal);
-  await settle();
-  stop.abort();
-  await assert.rejects(waiting, { code: 'queue_full' });
-  assert.equal(queue.heldRecords, 10);
+test('waiting for the result, a caller whose records were all refused hears it; one that lost some does not', async () => {
+  const queue = waiting();
+  const note = { reason: 'rejected', message: 'no', attempts: 1 } as const;
+  const all = assert.rejects(queue.put(batch('a'), never), PermanentError);
+  await queue.setAside(await takeAll(queue, 1), note);
+  await all;
+  const some = queue.put(batch('b', 'c'), never);
+  const [b, c] = await takeAll(queue, 2);
+  await queue.setAside([b!], note);
+  await queue.settle([c!]);
+  await some;
 });
 
-test('bytes bound the queue as well as records', async () => {
-  const queue = new MemoryQueue({ maxRecords: 1_000, maxBytes: 2_000 });
-  void queue.put([record('x'.repeat(1_500))], NEVER);
-  void queue.put([record('y'.repeat(1_500))], NEVER);
-  await settle();
-  assert.equal(queue.queuedRecords, 1);
+test('waiting for the result, a caller that gives up has its records back, also from the queue', async () => {
+  const queue = waiting();
+  const caller = new AbortController();
+  const put = assert.rejects(queue.put(batch('a', 'b'), caller.signal), RetryableError);
+  const [a] = await takeAll(queue, 1);
+  caller.abort();
+  await put;
+  assert.equal(queue.ready.items, 0);
+  assert.equal(a!.abandoned, true);
+  queue.fail([a!], new RetryableError('queue_full', 'gone'));
+  assert.deepEqual([queue.figures.size, queue.figures.accepted], [0, 0]);
 });
 
-test('whatever callers put, take and abandon, the held numbers are those of the open items', () =>
-  forAll(
-    fc.array(
-      fc.record({ put: fc.integer({ min: 1, max: 12 }), act: fc.constantFrom('take', 'settle', 'abort', 'none') }),
+function points(resource: ResourceMetrics['resource'], value: number, temporality = AggregationTemporality.CUMULATIVE) {
+  const descriptor = {
+    name: 'm',
+    description: '',
+    unit: '1',
+    type: InstrumentType.COUNTER,
+    valueType: ValueType.INT,
+    advice: {},
+  };
+  const point = { startTime: [0, 0], endTime: [value, 0], attributes: {}, value };
+  return {
+    resource,
+    scopeMetrics: [
       {
-        maxLength: 40,
+        scope: { name: 'test' },
+        metrics: [
+          {
+            descriptor,
+            aggregationTemporality: temporality,
+            dataPointType: DataPointType.SUM,
+            dataPoints: [point],
+            isMonotonic: true,
+          },
+        ],
       },
-    ),
-    async (steps) => {
-      const queue = new MemoryQueue(LIMITS);
-      const callers: AbortController[] = [];
-      const taken: ReturnType<MemoryQueue['take']> = [];
-      const results: Promise<unknown>[] = [];
-      for (const { put, act } of steps) {
-        const caller = new AbortController();
-        callers.push(caller);
-        results.push(queue.put(records(put), caller.signal).catch(() => {}));
-        await settle();
-        if (act === 'take') taken.push(...queue.take(10));
-        if (act === 'settle') taken.shift()?.settle();
-        if (act === 'abort') callers[Math.floor(callers.length / 2)]!.abort();
-        await settle();
-        const open = taken.filter((item) => !item.signal.aborted).reduce((sum, item) => sum + item.records.length, 0);
-        assert.ok(queue.heldRecords <= Math.max(LIMITS.maxRecords, 12));
-        assert.ok(queue.heldRecords >= queue.queuedRecords);
-        assert.ok(queue.heldRecords <= queue.queuedRecords + open + 12 * taken.length);
-      }
-      for (const caller of callers) caller.abort();
-      await Promise.all(results);
-      assert.equal(queue.heldRecords, 0);
-      assert.equal(queue.queuedRecords, 0);
-    },
-  ));
+    ],
+  } as unknown as ResourceMetrics;
+}
+
+test('a full queue of metrics replaces the oldest export of the same resource, cumulative ones only', async () => {
+  const [one, other] = [resourceFromAttributes({ n: 1 }), resourceFromAttributes({ n: 2 })];
+  let coalesced = 0;
+  const queue = new MemoryQueue(METRICS, { ...LIMITS, queueSize: 2, blockOnOverflow: false }, (count) => {
+    coalesced += count;
+  });
+  await queue.put(points(one, 1), never);
+  await queue.put(points(other, 2), never);
+  await queue.put(points(one, 3), never);
+  assert.equal(coalesced, 1);
+  await assert.rejects(queue.put(points(one, 4, AggregationTemporality.DELTA), never), { code: 'queue_full' });
+  const values = queue.take(9, 1e9).map(({ value }) => value.scopeMetrics[0]!.metrics[0]!.dataPoints[0]!.value);
+  assert.deepEqual(values, [2, 3]);
+});
+
+test('logs are never replaced', async () => {
+  const queue = new MemoryQueue(LOGS, { ...LIMITS, queueSize: 1, blockOnOverflow: false });
+  await queue.put(batch('a'), never);
+  await assert.rejects(queue.put(batch('b'), never), { code: 'queue_full' });
+  assert.deepEqual(bodies(queue.take(9, 1e9)), ['a']);
+});

@@ -1,4 +1,3 @@
-import { AggregationTemporality, MetricReader } from '@opentelemetry/sdk-metrics';
 import { type Agent, createAgent } from '../../src/agent/agent.ts';
 import { builtins } from '../../src/builtins.ts';
 import type { Clock } from '../../src/component/clock.ts';
@@ -9,6 +8,7 @@ import { createOwnLogs } from '../../src/platform/own-logs.ts';
 import { createOwnMetrics } from '../../src/platform/own-metrics.ts';
 import { systemClock } from '../../src/platform/system-clock.ts';
 import { Watchers } from '../simulators/watchers.ts';
+import { type Books, balancedBooks, readingsOf } from './metrics.ts';
 
 /** A line of the agent's own log, parsed. */
 export type LogLine = Readonly<Record<string, unknown>> & { readonly level: string; readonly msg: string };
@@ -19,14 +19,8 @@ export interface TestAgent extends Agent {
   line(predicate: (line: LogLine) => boolean): Promise<LogLine>;
   /** Sum of a counter over all label sets that contain these labels. */
   metric(name: string, labels?: Readonly<Record<string, unknown>>): Promise<number>;
-}
-
-class TestReader extends MetricReader {
-  constructor() {
-    super({ aggregationTemporalitySelector: () => AggregationTemporality.CUMULATIVE });
-  }
-  protected override async onForceFlush(): Promise<void> {}
-  protected override async onShutdown(): Promise<void> {}
+  /** Where the records of an exporter are; throws when the books do not balance. */
+  books(exporter: string): Promise<Books>;
 }
 
 export interface RunOptions {
@@ -52,8 +46,8 @@ export function agentOf(yaml: string, options: RunOptions = {}): TestAgent {
       watchers.notify();
     },
   });
-  const reader = new TestReader();
-  const metrics = createOwnMetrics(undefined, 'test', [reader]);
+  const readings = readingsOf();
+  const metrics = createOwnMetrics(undefined, 'test', [readings.reader]);
   const agent = createAgent({
     config: result.config,
     logs,
@@ -69,15 +63,7 @@ export function agentOf(yaml: string, options: RunOptions = {}): TestAgent {
     },
     start: () => agent.start(),
     stop: () => agent.stop(),
-    async metric(name, labels = {}) {
-      const { resourceMetrics } = await reader.collect();
-      const points = resourceMetrics.scopeMetrics
-        .flatMap((scope) => scope.metrics)
-        .filter((metric) => metric.descriptor.name === name)
-        .flatMap((metric) => metric.dataPoints as { attributes: Record<string, unknown>; value: number }[]);
-      return points
-        .filter(({ attributes }) => Object.entries(labels).every(([key, value]) => attributes[key] === value))
-        .reduce((sum, { value }) => sum + value, 0);
-    },
+    metric: (name, labels) => readings.value(name, labels),
+    books: (exporter) => balancedBooks(readings, exporter),
   };
 }

@@ -1,75 +1,175 @@
 import { z } from 'zod';
-import { duration, positiveInt } from './values.ts';
+import type { ExtensionReference } from '../../component/factory.ts';
+import { bool, duration, oneOf, positiveInt, text } from './values.ts';
+
+export interface DeliveryDefaults {
+  /** Time for one attempt. */
+  readonly timeout: string;
+  /** Whether there is a queue if the configuration does not say. */
+  readonly queue: boolean;
+  /** Values that a request waits for and holds at most; undefined: requests are what callers offer. */
+  readonly batchSize?: number;
+}
+
+type Issue = (path: (string | number)[], message: string) => void;
+
+/** Rules over several settings; they run beside type errors, so any part may be missing. */
+function together<T extends z.ZodType>(schema: T, check: (value: z.output<T>, issue: Issue) => void): T {
+  const rule = z.superRefine<z.output<T>>(
+    (value, context) => check(value, (path, message) => context.addIssue({ code: 'custom', path, message })),
+    { when: () => true },
+  );
+  return schema.check(rule) as T;
+}
+
+const sizer = oneOf('requests', 'items', 'bytes');
+const batchSizer = oneOf('items', 'bytes');
+const count = () => z.int({ error: "expected type 'int'" }).check(z.gte(0, { error: 'must not be negative' }));
+
+function batch(size: number | undefined) {
+  return z.strictObject({
+    flush_timeout: duration({ message: '`flush_timeout` must be positive' })
+      .prefault('200ms')
+      .describe('How long a request waits for more.'),
+    min_size: count()
+      .prefault(size ?? 8192)
+      .describe('Size at which a request waits no longer. 0: never waits.'),
+    max_size: count()
+      .prefault(size ?? 0)
+      .describe('Largest size of a request. 0: none.'),
+    sizer: batchSizer.prefault('items').describe('Unit of both sizes: `items` (records) or `bytes`.'),
+  });
+}
+
+function queue(defaults: DeliveryDefaults) {
+  const shape = z.strictObject({
+    enabled: bool()
+      .prefault(defaults.queue)
+      .describe('Without a queue each batch is sent as it comes, and its result is the answer to its source.'),
+    num_consumers: z
+      .int({ error: "expected type 'int'" })
+      .check(
+        z.gt(0, { error: '`num_consumers` must be positive' }),
+        z.lte(256, { error: 'must not be greater than 256' }),
+      )
+      .prefault(10)
+      .describe('Requests in flight at once.'),
+    queue_size: z
+      .int({ error: "expected type 'int'" })
+      .check(z.gt(0, { error: '`queue_size` must be positive' }))
+      .optional()
+      .describe(
+        'What may be queued or in flight, in units of `sizer`. Default 1000; with `storage` the store decides.',
+      ),
+    sizer: sizer
+      .prefault('requests')
+      .describe('`requests` (batches as they were offered; with `storage`: records), `items` (records), `bytes`.'),
+    block_on_overflow: bool()
+      .optional()
+      .describe('Full: wait for room (default with `storage`) or refuse at once (default without).'),
+    wait_for_result: bool()
+      .prefault(false)
+      .describe('Acknowledge a record when the backend took it, not when it is queued. Not with `storage`.'),
+    storage: text()
+      .optional()
+      .describe('Id of a `file_storage`: the queue survives restarts and power cuts, and refused records are kept.'),
+    max_memory_mib: positiveInt()
+      .check(z.lte(4096, { error: 'must be between 1 and 4096' }))
+      .prefault(64)
+      .describe('MiB of records that may be held in memory, whatever `sizer` says.'),
+    batch: (defaults.batchSize === undefined
+      ? batch(undefined).optional()
+      : batch(defaults.batchSize).prefault({})
+    ).describe('How records are gathered into requests.'),
+  });
+  return together(shape, (settings, issue) => {
+    const { storage, wait_for_result, queue_size, sizer: unit, batch: sizes } = settings as Partial<typeof settings>;
+    if (storage !== undefined && wait_for_result === true)
+      issue(['wait_for_result'], 'wait_for_result cannot be used with storage');
+    if (!sizes) return;
+    const { min_size, max_size, sizer: batchUnit } = sizes;
+    if (unit === batchUnit && queue_size !== undefined && min_size > queue_size)
+      issue(['batch', 'min_size'], '`min_size` must be less than or equal to `queue_size`');
+    if (max_size !== 0 && max_size < min_size)
+      issue(['batch', 'max_size'], '`max_size` must be greater than or equal to `min_size`');
+  });
+}
+
+const factor = (rule: 'multiplier' | 'share') =>
+  rule === 'multiplier'
+    ? z.number().gte(1, { error: 'must be at least 1' })
+    : z.number().gte(0, { error: 'must lie between 0 and 1' }).lte(1, { error: 'must lie between 0 and 1' });
+
+const retry = together(
+  z.strictObject({
+    enabled: bool().prefault(true).describe('Off: the first failure of a request is final, and counted.'),
+    initial_interval: duration().prefault('5s').describe('Wait before the first retry.'),
+    max_interval: duration().prefault('30s').describe('Longest wait between two retries.'),
+    multiplier: factor('multiplier').prefault(1.5).describe('Growth of the wait.'),
+    randomization_factor: factor('share').prefault(0.5).describe('Each wait is drawn from interval x [1 - f, 1 + f].'),
+    max_elapsed_time: duration({ positive: false })
+      .optional()
+      .describe('Time after which a request is given up, and counted. 0: never. Default 300s; with `storage` 0.'),
+    max_retry_after: duration().prefault('5m').describe('Longest wait that a server may ask for.'),
+  }),
+  ({ initial_interval, max_interval, max_elapsed_time }, issue) => {
+    if (max_interval < initial_interval)
+      issue(['max_interval'], '`max_interval` must be greater than or equal to `initial_interval`');
+    if (max_elapsed_time && max_elapsed_time < Math.max(initial_interval, max_interval))
+      issue(['max_elapsed_time'], '`max_elapsed_time` must be 0 or at least as long as both intervals');
+  },
+);
 
 /**
- * The settings that `src/delivery` gives every exporter; an exporter spreads them into its own schema.
+ * The settings that `src/delivery` gives every exporter; an exporter spreads them into its own schema and passes it
+ * through {@link withDelivery}.
  * @param defaults what fits this exporter better than the general default
  */
-export function deliverySettings(defaults: { readonly timeout: string; readonly batchSize: number }) {
+export function deliverySettings(defaults: DeliveryDefaults) {
   return {
     timeout: duration()
       .prefault(defaults.timeout)
       .describe('Time for one attempt, from connect to the last reply byte.'),
-    sending_queue: z
+    sending_queue: queue(defaults).prefault({}).describe('What waits for the backend.'),
+    retry_on_failure: retry.prefault({}).describe('How failed requests are repeated.'),
+    dead_letter: z
       .strictObject({
-        num_consumers: positiveInt()
-          .check(z.lte(256, { error: 'must not be greater than 256' }))
-          .prefault(10)
-          .describe('Requests in flight at once.'),
-        queue_size: positiveInt()
-          .prefault(10_000)
-          .describe('Records that may be queued or in flight. Beyond it the caller waits; nothing is dropped.'),
-        max_memory_mib: positiveInt()
-          .check(z.lte(4096, { error: 'must not be greater than 4096' }))
-          .prefault(64)
-          .describe('Estimated size in MiB of the records that may be queued or in flight.'),
-        batch: z
-          .strictObject({
-            flush_timeout: duration().prefault('200ms').describe('How long a request waits for more records.'),
-            max_size: positiveInt().prefault(defaults.batchSize).describe('Records in one request at most.'),
-          })
-          .prefault({})
-          .describe('How records are gathered into requests.'),
+        enabled: bool()
+          .optional()
+          .describe('Keep what the backend refuses for good. Default with `storage`; without it not allowed.'),
       })
       .prefault({})
-      .describe('What waits for the backend. A record is acknowledged to its source with the 2xx.'),
-    retry_on_failure: z
-      .strictObject({
-        initial_interval: duration().prefault('5s').describe('Wait before the first retry.'),
-        max_interval: duration().prefault('30s').describe('Longest wait between two retries.'),
-        multiplier: z.number().gte(1, { error: 'must be at least 1' }).prefault(1.5).describe('Growth of the wait.'),
-        randomization_factor: z
-          .number()
-          .gte(0, { error: 'must lie between 0 and 1' })
-          .lte(1, { error: 'must lie between 0 and 1' })
-          .prefault(0.5)
-          .describe('Each wait is drawn from interval x [1 - f, 1 + f].'),
-        max_retry_after: duration().prefault('5m').describe('Longest wait that a server may ask for.'),
-      })
-      .check(
-        z.superRefine(
-          ({ initial_interval, max_interval }, context) => {
-            if (max_interval < initial_interval)
-              context.addIssue({
-                code: 'custom',
-                path: ['max_interval'],
-                message: '`max_interval` must be greater than or equal to `initial_interval`',
-              });
-          },
-          { when: () => true },
-        ),
-      )
-      .prefault({})
-      .describe('How failed requests are repeated: for ever, or until the source gives up.'),
+      .describe('What becomes of records that a backend refuses. See `outband dlq`.'),
+    on_setup_error: oneOf('hold', 'dead_letter')
+      .prefault('hold')
+      .describe('When token, path or certificate are at fault: keep the data and pause, or set it aside and go on.'),
   };
 }
 
-const shape = z.strictObject(deliverySettings({ timeout: '5s', batchSize: 512 }));
+/** The store that these settings refer to. */
+export function deliveryReferences({ sending_queue }: Partial<DeliveryConfig>): readonly ExtensionReference[] {
+  const id = sending_queue?.storage;
+  return id === undefined ? [] : [{ path: ['sending_queue', 'storage'], id }];
+}
 
-/** What `src/delivery` reads of an exporter's settings. */
+/** Rules over the delivery settings as a whole. */
+export function withDelivery<T extends z.ZodType>(schema: T): T {
+  return together(schema, (settings, issue) => {
+    const { dead_letter, sending_queue } = settings as Partial<DeliveryConfig>;
+    if (dead_letter?.enabled === true && sending_queue?.storage === undefined)
+      issue(['dead_letter'], 'needs sending_queue::storage');
+  });
+}
+
+const shape = z.strictObject(deliverySettings({ timeout: '5s', queue: true }));
+
+/** What `src/delivery` goes by, as configured. */
 export type DeliveryConfig = z.output<typeof shape>;
 
-/** Whether checked settings contain those of {@link deliverySettings}. An exporter without them delivers at once. */
+/** For exporters whose schema has no such settings: each batch is sent as it comes. */
+export const NO_DELIVERY: DeliveryConfig = z.strictObject(deliverySettings({ timeout: '5s', queue: false })).parse({});
+
+/** Whether checked settings contain those of {@link deliverySettings}. */
 export function hasDelivery(config: unknown): config is DeliveryConfig {
   return typeof config === 'object' && config !== null && 'sending_queue' in config && 'retry_on_failure' in config;
 }

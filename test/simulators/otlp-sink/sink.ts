@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { gunzipSync } from 'node:zlib';
+import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { Watchers } from '../watchers.ts';
 import { decodeJson, decodeProtobuf, type SinkRecord } from './decode.ts';
 
@@ -22,6 +22,8 @@ export interface OtlpSink {
   readonly encodings: ReadonlySet<string>;
   /** Until `undefined` is set again, every request meets this fault. */
   fault: SinkFault | undefined;
+  /** Looks at the records of a request that no fault met; what it answers is a fault for this request alone. */
+  judge: ((records: readonly SinkRecord[]) => SinkFault | undefined) | undefined;
   /** Larger request bodies are answered 413. */
   maxBytes: number;
   /** The next answers with 2xx carry this body. */
@@ -39,12 +41,16 @@ export async function startOtlpSink(options: { readonly port?: number } = {}): P
   const encodings = new Set<string>();
   let requests = 0;
 
-  const take = (request: IncomingMessage, body: Buffer): void => {
+  const decode = (request: IncomingMessage, body: Buffer): readonly SinkRecord[] => {
     const type = request.headers['content-type'] ?? '';
     const encoding = request.headers['content-encoding'] ?? 'identity';
     encodings.add(`${type} ${encoding}`);
-    const bytes = encoding === 'gzip' ? gunzipSync(body) : body;
-    for (const record of type.includes('json') ? decodeJson(bytes) : decodeProtobuf(bytes)) {
+    const bytes = encoding === 'gzip' ? gunzipSync(body) : encoding === 'zstd' ? zstdDecompressSync(body) : body;
+    return type.includes('json') ? decodeJson(bytes) : decodeProtobuf(bytes);
+  };
+
+  const take = (taken: readonly SinkRecord[]): void => {
+    for (const record of taken) {
       records.push(record);
       uids.add(`${record.resource['redfish.endpoint']} ${record.attributes['log.record.uid']}`);
     }
@@ -52,20 +58,18 @@ export async function startOtlpSink(options: { readonly port?: number } = {}): P
 
   const answer = (request: IncomingMessage, response: ServerResponse, body: Buffer): void => {
     requests++;
-    const { fault } = sink;
     try {
+      const general = sink.fault;
+      if (general === undefined && body.length > sink.maxBytes) return void response.writeHead(413).end();
+      if (request.method !== 'POST' || request.url !== '/v1/logs') return void response.writeHead(404).end();
+      const offered = typeof general === 'object' || general === 'hang' ? [] : decode(request, body);
+      const fault = general ?? sink.judge?.(offered);
       if (fault === 'hang') return;
-      if (fault === 'take_and_reset') {
-        take(request, body);
-        request.socket.destroy();
-      } else if (fault) response.writeHead(fault.status, fault.headers).end(fault.body ?? '');
-      else if (body.length > sink.maxBytes) response.writeHead(413).end();
-      else if (request.method !== 'POST' || request.url !== '/v1/logs') response.writeHead(404).end();
-      else {
-        take(request, body);
-        response.setHeader('content-type', sink.reply?.contentType ?? request.headers['content-type'] ?? '');
-        response.writeHead(200).end(sink.reply?.body ?? '');
-      }
+      if (typeof fault === 'object') return void response.writeHead(fault.status, fault.headers).end(fault.body ?? '');
+      take(offered);
+      if (fault === 'take_and_reset') return void request.socket.destroy();
+      response.setHeader('content-type', sink.reply?.contentType ?? request.headers['content-type'] ?? '');
+      response.writeHead(200).end(sink.reply?.body ?? '');
     } catch (error) {
       response.writeHead(400).end(String(error));
     } finally {
@@ -93,6 +97,7 @@ export async function startOtlpSink(options: { readonly port?: number } = {}): P
     },
     encodings,
     fault: undefined,
+    judge: undefined,
     maxBytes: Number.POSITIVE_INFINITY,
     reply: undefined,
     waitFor: (predicate) => watchers.until(() => predicate(sink)),

@@ -1,0 +1,266 @@
+import type { Clock } from '../component/clock.ts';
+import type { Logger } from '../component/component.ts';
+import { describeError, RetryableError } from '../component/errors.ts';
+import type { DeadLetterChange, DeadLetterNote, StoredQueue, StoredRow } from '../component/storage.ts';
+import { Fifo } from './fifo.ts';
+import { gaveUp, sizeOf } from './memory-queue.ts';
+import type { Queue, QueueFigures, QueueItem, Recovered } from './queue.ts';
+import type { QueueLimits } from './settings.ts';
+import { ContextCache, type SignalKind } from './signals.ts';
+import { Signpost } from './signpost.ts';
+
+/** One read of what is on disk only. */
+const READ_BYTES = 1024 * 1024;
+/** With less than this in memory the next read begins. */
+const LOW_WATER_BYTES = 2 * READ_BYTES;
+/** A row that could not be noted as delivered is tried again after this time. */
+const RETRY_MS = 1_000;
+
+interface Item<Value> extends QueueItem<Value> {
+  readonly seq: number;
+}
+
+/**
+ * A queue in a store. A batch is acknowledged when its transaction is committed; then its values are sent from memory
+ * while they fit there, else they are read back when their turn comes, oldest first.
+ *
+ * What is on disk only is never counted: it is what the store holds less what is in memory. So rows that come from
+ * elsewhere (redriven dead letters, a commit whose answer was lost) need no rule of their own.
+ */
+export class DurableQueue<Batch, Value> implements Queue<Batch, Value> {
+  readonly #kind: SignalKind<Batch, Value>;
+  readonly #limits: QueueLimits;
+  readonly #stored: StoredQueue;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #onChange: (change: DeadLetterChange) => void;
+  readonly #contexts = new ContextCache();
+  readonly #items = new Fifo<Item<Value>>();
+  readonly #arrival = new Signpost();
+  readonly #room = new Signpost();
+  /** Rows up to here were in memory once. */
+  #loadedUpTo = 0;
+  #readyBytes = 0;
+  /** Items that were taken and are not settled. */
+  #inHand = 0;
+  #reading = false;
+  #firstSeq = 0;
+  #recovered = 0;
+  #redriven = 0;
+  /** Puts that wait for their commit, in the unit of the sizer. */
+  #putting = 0;
+
+  /** @param onChange is told what became of dead letters by other hands */
+  constructor(options: {
+    readonly kind: SignalKind<Batch, Value>;
+    readonly limits: QueueLimits;
+    readonly stored: StoredQueue;
+    readonly clock: Clock;
+    readonly logger: Logger;
+    readonly onChange: (change: DeadLetterChange) => void;
+  }) {
+    this.#kind = options.kind;
+    this.#limits = options.limits;
+    this.#stored = options.stored;
+    this.#clock = options.clock;
+    this.#logger = options.logger;
+    this.#onChange = options.onChange;
+  }
+
+  async start(): Promise<Recovered> {
+    const { queued, deadLetters } = this.#stored.totals;
+    this.#recovered = queued + deadLetters;
+    this.#firstSeq = this.#stored.lastSeq;
+    // Nothing of what is there is in memory: reading begins before the oldest row.
+    this.#loadedUpTo = queued === 0 ? this.#firstSeq : 0;
+    this.#stored.onChange((changes) => {
+      for (const change of changes) {
+        if (change.kind === 'redriven') this.#redriven += change.records;
+        this.#onChange(change);
+      }
+      // After the promises of this transaction: what was just put is not read back.
+      setImmediate(() => this.#readMore());
+      this.#room.show();
+    });
+    this.#readMore();
+    return { queued, deadLetters };
+  }
+
+  get figures(): QueueFigures {
+    const { queued, deadLetters } = this.#stored.totals;
+    return {
+      // Every row that was given a number since the start, less those that came back from the dead letters.
+      accepted: this.#stored.lastSeq - this.#firstSeq - this.#redriven,
+      recovered: this.#recovered,
+      queued: Math.max(0, queued - this.#inHand),
+      inFlight: this.#inHand,
+      deadLetters,
+      size: this.#limits.sizer === 'bytes' ? this.#readyBytes : queued,
+      capacity: this.#limits.queueSize,
+    };
+  }
+
+  get ready() {
+    return { items: this.#items.length, bytes: this.#readyBytes };
+  }
+
+  get isEmpty(): boolean {
+    return this.#items.length === 0 && this.#onDiskOnly <= 0;
+  }
+
+  async put(batch: Batch, signal: AbortSignal): Promise<void> {
+    const values = this.#kind.values(batch);
+    if (values.length === 0) return;
+    const bodies = values.map((value) => this.#kind.encode(value));
+    const size = sizeOf(
+      this.#limits.sizer,
+      values.length,
+      bodies.reduce((sum, body) => sum + body.length, 0),
+    );
+    while (this.#stored.totals.queued > 0 && this.figures.size + this.#putting + size > this.#limits.queueSize) {
+      if (!this.#limits.blockOnOverflow)
+        throw new RetryableError('queue_full', `the queue holds ${this.figures.size} of ${this.#limits.queueSize}`);
+      await this.#room.reached(signal);
+      if (signal.aborted) throw gaveUp(signal);
+    }
+    this.#putting += size;
+    let first: number;
+    try {
+      first = await this.#stored.append(this.#kind.context(batch), bodies, signal);
+    } finally {
+      this.#putting -= size;
+    }
+    this.#keepInMemory(first, values);
+  }
+
+  take(maxItems: number, maxBytes: number): Item<Value>[] {
+    const taken: Item<Value>[] = [];
+    let bytes = 0;
+    for (let next = this.#items.first(); next && taken.length < maxItems; next = this.#items.first()) {
+      bytes += next.bytes;
+      if (taken.length > 0 && bytes > maxBytes) break;
+      this.#readyBytes -= next.bytes;
+      taken.push(this.#items.shift()!);
+    }
+    this.#inHand += taken.length;
+    this.#readMore();
+    return taken;
+  }
+
+  arrival(signal: AbortSignal): Promise<void> {
+    return this.#arrival.reached(signal);
+  }
+
+  async settle(items: readonly Item<Value>[]): Promise<void> {
+    await this.#untilStored(() => this.#stored.remove(items.map(({ seq }) => seq)));
+    this.#inHand -= items.length;
+  }
+
+  async setAside(items: readonly Item<Value>[], note: DeadLetterNote): Promise<'kept' | 'dropped' | 'full'> {
+    if (!this.#limits.deadLetters || !this.#kind.keepsRefused) {
+      await this.settle(items);
+      return 'dropped';
+    }
+    const seqs = items.map(({ seq }) => seq);
+    if (!(await this.#untilStored(() => this.#stored.setAside(seqs, note)))) return 'full';
+    this.#inHand -= items.length;
+    return 'kept';
+  }
+
+  /** Nothing is lost: the next start finds them. */
+  fail(): number {
+    return 0;
+  }
+
+  giveBack(items: readonly Item<Value>[]): void {
+    this.#inHand -= items.length;
+    for (const item of items) this.#enter(item);
+  }
+
+  /** A value that is not the next after those in memory is read back in its turn, and so is what does not fit. */
+  #keepInMemory(first: number, values: readonly Value[]): void {
+    if (first !== this.#loadedUpTo + 1 || this.#readyBytes >= this.#limits.maxMemoryBytes) {
+      this.#readMore();
+      return;
+    }
+    for (const value of values) this.#enter(this.#item(++this.#loadedUpTo, value));
+    this.#arrival.show();
+  }
+
+  #item(seq: number, value: Value): Item<Value> {
+    return { seq, value, count: this.#kind.count(value), bytes: this.#kind.bytes(value) };
+  }
+
+  #enter(item: Item<Value>): void {
+    this.#readyBytes += item.bytes;
+    this.#items.push(item);
+  }
+
+  get #onDiskOnly(): number {
+    return this.#stored.totals.queued - this.#items.length - this.#inHand;
+  }
+
+  #readMore(): void {
+    const nothingNew = this.#onDiskOnly <= 0 || this.#stored.lastSeq <= this.#loadedUpTo;
+    const isLow = this.#readyBytes < Math.min(LOW_WATER_BYTES, this.#limits.maxMemoryBytes);
+    if (this.#reading || nothingNew || !isLow) return;
+    this.#reading = true;
+    void this.#read()
+      .catch(async (error) => {
+        this.#logger.warn('what is queued cannot be read at the moment', { error });
+        await this.#clock.sleep(RETRY_MS);
+      })
+      .then(() => {
+        this.#reading = false;
+        this.#readMore();
+      });
+  }
+
+  async #read(): Promise<void> {
+    const { lastSeq } = this.#stored;
+    const rows = await this.#stored.read(this.#loadedUpTo, Math.min(READ_BYTES, this.#limits.maxMemoryBytes));
+    // Whatever the totals say: rows that a damaged database lost are not waited for.
+    if (rows.length === 0) this.#loadedUpTo = Math.max(this.#loadedUpTo, lastSeq);
+    const corrupt: number[] = [];
+    // Rows that were put meanwhile are in memory already.
+    for (const row of rows.filter(({ seq }) => seq > this.#loadedUpTo)) {
+      const value = this.#decode(row);
+      if (value === undefined) corrupt.push(row.seq);
+      else this.#enter(this.#item(row.seq, value));
+      this.#loadedUpTo = row.seq;
+    }
+    if (rows.length > 0) this.#arrival.show();
+    if (corrupt.length > 0) await this.#setCorruptAside(corrupt);
+  }
+
+  #decode(row: StoredRow): Value | undefined {
+    if (row.corrupt) return undefined;
+    try {
+      return this.#kind.decode(row.body, this.#contexts.get(row.context));
+    } catch {
+      return undefined;
+    }
+  }
+
+  async #setCorruptAside(seqs: readonly number[]): Promise<void> {
+    this.#logger.error('records in the store are damaged', { records: seqs.length });
+    const note = { reason: 'corrupt', message: 'the stored bytes are not what was written', attempts: 0 } as const;
+    this.#inHand += seqs.length;
+    await this.#untilStored(() => this.#stored.setAside(seqs, note));
+    this.#inHand -= seqs.length;
+  }
+
+  /** What was delivered must be noted, or it is sent again at the next start. */
+  async #untilStored<T>(write: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await write();
+      } catch (error) {
+        this.#logger.warn('the store does not take what became of records; trying again', {
+          error: describeError(error),
+        });
+        await this.#clock.sleep(RETRY_MS);
+      }
+    }
+  }
+}
