@@ -117,6 +117,9 @@ const settings = z.strictObject({
     .prefault('auto')
     .describe('`auto`: stream, and poll while a BMC cannot stream. `sse`, `periodic`: only one of the two.'),
   scheduler: text().prefault('scheduler').describe('Id of the scheduler extension that owns the due times.'),
+  storage: text()
+    .optional()
+    .describe('Id of a `file_storage` that keeps read positions; without one a restart reads the logs again.'),
   endpoints: z
     .array(endpoint, { error: ({ input }) => (input === undefined ? 'needs endpoints' : "expected type 'slice'") })
     .min(1, { error: 'needs endpoints' })

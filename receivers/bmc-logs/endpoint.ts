@@ -19,6 +19,7 @@ import {
   readRoot,
 } from './logs/discovery.ts';
 import { JoinLedger } from './logs/ledger.ts';
+import type { Positions } from './logs/positions.ts';
 import { type Mode, ModeMachine, type Transition } from './mode-machine.ts';
 import { ResourceCache } from './record/resource.ts';
 import { type EventStream, openStream, type StreamEnd } from './stream/event-stream.ts';
@@ -104,10 +105,16 @@ export class Endpoint {
     return this.#machine.mode;
   }
 
-  /** Rejects only for what a configuration change must cure; a BMC that is away is no error. */
-  async start(): Promise<void> {
+  /**
+   * Rejects only for what a configuration change must cure; a BMC that is away is no error.
+   * @param all where positions are stored, if they are
+   */
+  async start(all: Positions | undefined): Promise<void> {
     const { config, endpoint, host, handshakes, events } = this.#options;
     const { clock } = host;
+    const positions = all?.of(endpoint.name);
+    const known = await positions?.load();
+    for (const [keys, part] of known?.told ?? []) this.#ledger.addTold(keys, part);
     const connector = await createConnector({
       tls: endpoint.tls,
       connectTimeoutMs: config.sse.connect_timeout,
@@ -125,8 +132,8 @@ export class Endpoint {
       onRequest: events.request,
       onRefusedLink: (error) => events.refusedLink(endpoint.name, error),
     });
-    const shared = { config, endpoint, client, clock, lane: this.#lane, ledger: this.#ledger, events };
-    const logs = new LogReader({ ...shared, resource: this.#resource });
+    const shared = { config, endpoint, client, clock, lane: this.#lane, ledger: this.#ledger, events, positions };
+    const logs = new LogReader({ ...shared, resource: this.#resource }, known?.cursors);
     const stream = new StreamReader({
       ...shared,
       resource: this.#resource,

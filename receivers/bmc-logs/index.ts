@@ -9,6 +9,9 @@ export default defineReceiver({
   stability: { logs: 'alpha' },
   schema: bmcLogsConfig,
   metrics: Object.values(METRICS),
-  references: ({ scheduler = 'scheduler' }) => [{ path: ['scheduler'], id: scheduler }],
+  references: ({ scheduler = 'scheduler', storage }) => [
+    { path: ['scheduler'], id: scheduler },
+    ...(storage === undefined ? [] : [{ path: ['storage'], id: storage }]),
+  ],
   create: ({ id, config, host, next }) => new BmcLogsReceiver(id, config, host, next.logs!),
 });

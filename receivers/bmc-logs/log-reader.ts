@@ -1,4 +1,5 @@
 import { MAX_BATCH_RECORDS } from './delivery-lane.ts';
+import { longDigest } from './digest.ts';
 import type { Happening } from './happening.ts';
 import { ServiceCursor } from './logs/cursor.ts';
 import type { LogService } from './logs/discovery.ts';
@@ -27,13 +28,15 @@ export interface PollResult {
 /** Reads the log services of one endpoint and delivers what is new, oldest first per service. */
 export class LogReader {
   readonly #options: ReaderParts;
-  readonly #cursors = new Map<string, ServiceCursor>();
+  readonly #cursors: Map<string, ServiceCursor>;
   #lastCompletePollNanos: bigint | undefined;
   /** The service to begin with: behind the one that used up the last poll, so that none starves. */
   #startAt = 0;
 
-  constructor(options: ReaderParts) {
+  /** @param known cursors of a former process, by the path of their service */
+  constructor(options: ReaderParts, known: ReadonlyMap<string, ServiceCursor> = new Map()) {
     this.#options = options;
+    this.#cursors = new Map(known);
   }
 
   /** Whether a poll has sent or skipped the entry that an event names. */
@@ -95,6 +98,7 @@ export class LogReader {
       if (read.limit) events.limit(endpoint.name, read.limit);
       // From now on what is new is new, even if an entry on the way could not be read.
       if (read.reachedEnd) cursor.firstContact = false;
+      this.#save(service, cursor, read.complete);
       if (cursor.resumeAt !== undefined) this.#startAt = services.indexOf(service) + (read.pages > 0 ? 1 : 0);
       if (cursor.resumeAt !== undefined) unfinished = true;
       if (read.error !== undefined) {
@@ -129,13 +133,19 @@ export class LogReader {
         );
         for (const { entry, verdict, link } of sent) {
           cursor.mark(entry, link);
-          if (keepForStream) this.#options.ledger.add(entry);
+          if (keepForStream) this.#options.ledger.addRead(entry);
           events.entry(verdict === 'updated' ? 'updated' : 'emitted', 'poll');
         }
+        if (sent.length > 0) this.#save(service, cursor);
         return sent.length;
       });
     }
     return emitted;
+  }
+
+  /** Behind the records that it stands for. A read that showed nothing new changes nothing that is stored. */
+  #save(service: LogService, cursor: ServiceCursor, when = true): void {
+    if (when && cursor.isChanged) this.#options.positions?.saveCursor(longDigest(service.path), service.path, cursor);
   }
 
   /** Decided inside the lane: the stream may have told the entry while its page was on the way. */

@@ -4,6 +4,7 @@ import type { BmcLogsConfig, EndpointConfig } from './config.ts';
 import type { DeliveryLane } from './delivery-lane.ts';
 import type { BmcEvents } from './events.ts';
 import type { JoinLedger } from './logs/ledger.ts';
+import type { EndpointPositions } from './logs/positions.ts';
 import type { ResourceCache } from './record/resource.ts';
 
 /** What the two readers of an endpoint, of its logs and of its stream, work with and share. */
@@ -16,4 +17,6 @@ export interface ReaderParts {
   readonly ledger: JoinLedger;
   readonly resource: ResourceCache;
   readonly events: BmcEvents;
+  /** Without a store there are none, and a restart reads the logs again. */
+  readonly positions: EndpointPositions | undefined;
 }

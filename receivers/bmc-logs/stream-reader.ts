@@ -4,6 +4,7 @@ import { describeError } from '../../src/component/errors.ts';
 import { MAX_BATCH_RECORDS } from './delivery-lane.ts';
 import { fromEvent, type Happening, serviceOfEvent } from './happening.ts';
 import { type JsonObject, linkOf } from './json.ts';
+import { keysOf } from './logs/ledger.ts';
 import type { ReaderParts } from './reader-parts.ts';
 import { toRawRecord, toRecord } from './record/record.ts';
 import { eventTime } from './record/time.ts';
@@ -109,7 +110,7 @@ export class StreamReader {
   }
 
   #deliver(items: readonly (Told | Unreadable)[]): Promise<void> {
-    const { lane, ledger, events } = this.#options;
+    const { lane, ledger, events, positions } = this.#options;
     return lane.run(async () => {
       const fresh: (Told | Unreadable)[] = [];
       const replayKeys = new Set<string>();
@@ -129,10 +130,10 @@ export class StreamReader {
         'sse',
       );
       for (const key of replayKeys) this.#replays.add(key);
-      for (const item of fresh) {
-        events.entry('emitted', 'sse');
-        if (!('text' in item)) ledger.add(item.what);
-      }
+      for (const _ of fresh) events.entry('emitted', 'sse');
+      const told = fresh.flatMap((item) => ('text' in item ? [] : [keysOf(item.what)]));
+      const part = told.length > 0 ? positions?.saveTold(told) : undefined;
+      for (const keys of told) ledger.addTold(keys, part);
     });
   }
 

@@ -1,3 +1,4 @@
+import type { BmcFleet } from '../simulators/bmc/fleet.ts';
 import type { OtlpSink } from '../simulators/otlp-sink/sink.ts';
 
 export interface BmcConfigOptions {
@@ -31,6 +32,43 @@ extensions:
   scheduler: {}
 service:
   extensions: [scheduler]
+  shutdown_timeout: 5s
+  telemetry: { metrics: { level: none } }
+  pipelines:
+    logs: { receivers: [bmc_logs], exporters: [otlp_http] }
+`;
+}
+
+export interface DurableConfigOptions {
+  readonly fleet: BmcFleet;
+  readonly sink: Pick<OtlpSink, 'url'>;
+  readonly directory: string;
+  /** Lines under `otlp_http`, without indentation. */
+  readonly exporter?: string;
+  /** Flow map of `file_storage`, beside its directory. */
+  readonly storage?: string;
+}
+
+/** As {@link bmcConfig}, with everything that must outlive the process in a store. */
+export function durableConfig({ fleet, sink, directory, exporter, storage = '' }: DurableConfigOptions): string {
+  const endpoints = fleet.bmcs.map(({ name, address }) => ({ name, address, tls: { insecure: true } }));
+  return `
+receivers:
+  bmc_logs:
+    endpoints: ${JSON.stringify(endpoints)}
+    storage: file_storage
+${indent(FAST, 4)}
+exporters:
+  otlp_http:
+    endpoint: ${sink.url}
+    tls: { insecure: true }
+    retry_on_failure: { initial_interval: 50ms, max_interval: 200ms }
+${indent(exporter ?? 'sending_queue: { storage: file_storage, batch: { flush_timeout: 5ms } }', 4)}
+extensions:
+  scheduler: {}
+  file_storage: { directory: ${directory}/state, ballast_bytes: 0, commit: { max_delay: 10ms }, ${storage} }
+service:
+  extensions: [scheduler, file_storage]
   shutdown_timeout: 5s
   telemetry: { metrics: { level: none } }
   pipelines:

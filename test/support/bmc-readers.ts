@@ -66,6 +66,7 @@ export function bmcReaders({ resource = () => undefined, history = 'all', refuse
       windowMs: 0,
     }),
     ledger: new JoinLedger(),
+    positions: undefined,
     resource: new ResourceCache(endpoint),
   };
   const logs = new LogReader(shared);

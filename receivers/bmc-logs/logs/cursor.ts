@@ -10,6 +10,19 @@ export type Verdict = 'new' | 'updated' | 'known';
 /** The keys of an entry that is known by the link of its member. */
 type Keys = Pick<Happening, 'revision' | 'base'>;
 
+/** A cursor as it is stored. Links are not: a member behind one is fetched once more and recognised. */
+export interface StoredCursor {
+  readonly useSequence: boolean;
+  readonly firstContact: boolean;
+  /** Nanoseconds since the epoch, as text. */
+  readonly historyEnds?: string | undefined;
+  readonly generation: number;
+  readonly entries: number;
+  /** Keys of eight bytes each, one after the other, base64; oldest first. */
+  readonly revisions: string;
+  readonly bases: string;
+}
+
 /**
  * What is known of one log service: the keys of the entries that its last reads showed. An entry is new when it is not
  * among them. Nothing is inferred from Ids or times, so a cleared, wrapped or reordered log needs no special case:
@@ -39,6 +52,35 @@ export class ServiceCursor {
   #newestLink: string | undefined;
   /** The newest link when this walk began; fetched although it is known, to see whether links still name the same. */
   #probe: string | undefined;
+
+  /** Whether {@link stored} would differ from what it was when it was last read. */
+  isChanged = false;
+
+  static restore(stored: StoredCursor): ServiceCursor {
+    const cursor = new ServiceCursor();
+    cursor.useSequence = stored.useSequence;
+    cursor.firstContact = stored.firstContact;
+    cursor.historyEnds = stored.historyEnds === undefined ? undefined : BigInt(stored.historyEnds);
+    cursor.generation = stored.generation;
+    cursor.#lastCount = stored.entries;
+    for (const key of unpack(stored.revisions)) cursor.#revisions.set(key, 0);
+    for (const key of unpack(stored.bases)) cursor.#bases.set(key, 0);
+    return cursor;
+  }
+
+  /** What must outlive the process. */
+  get stored(): StoredCursor {
+    this.isChanged = false;
+    return {
+      useSequence: this.useSequence,
+      firstContact: this.firstContact,
+      historyEnds: this.historyEnds?.toString(),
+      generation: this.generation,
+      entries: this.#lastCount,
+      revisions: pack(this.#revisions.keys()),
+      bases: pack(this.#bases.keys()),
+    };
+  }
 
   /** A walk from the first page begins. */
   beginRead(): void {
@@ -70,6 +112,7 @@ export class ServiceCursor {
   /** Everything that is there now is new. */
   forgetAll(): void {
     this.generation++;
+    this.isChanged = true;
     this.#lastCount = 0;
     this.#revisions.clear();
     this.#bases.clear();
@@ -82,6 +125,7 @@ export class ServiceCursor {
    * show an empty log for a while.
    */
   endCompleteRead(entries: number): void {
+    if (this.#lastCount !== entries || this.#completeReads === 0) this.isChanged = true;
     this.#lastCount = entries;
     this.#completeReads++;
     for (const keys of [this.#revisions, this.#bases])
@@ -124,9 +168,21 @@ export class ServiceCursor {
   }
 
   #note({ revision, base }: Keys): void {
+    if (!this.#revisions.has(revision)) this.isChanged = true;
     this.#revisions.set(revision, this.#completeReads);
     this.#bases.set(base!, this.#completeReads);
     for (const keys of [this.#revisions, this.#bases])
       if (keys.size > MOST_KNOWN) keys.delete(keys.keys().next().value!);
   }
+}
+
+const KEY_BYTES = 8;
+
+function pack(keys: Iterable<string>): string {
+  return Buffer.from([...keys].join(''), 'latin1').toString('base64');
+}
+
+function unpack(text: string): string[] {
+  const bytes = Buffer.from(text, 'base64').toString('latin1');
+  return Array.from({ length: bytes.length / KEY_BYTES }, (_, n) => bytes.slice(n * KEY_BYTES, (n + 1) * KEY_BYTES));
 }

@@ -5,12 +5,19 @@ const NANOS_PER_SECOND = 1_000_000_000n;
 const SLACK_SECONDS = 5n;
 
 /** What is kept of a happening that waits; not its JSON. */
-type Keys = Pick<Happening, 'uri' | 'content' | 'text' | 'messageId' | 'time'>;
+export type PendingKeys = Pick<Happening, 'uri' | 'content' | 'text' | 'messageId' | 'time'>;
+type Keys = PendingKeys;
+
+/** Where several happenings that wait are stored together. Told once for each that waits no longer. */
+export interface StoredPart {
+  release(): void;
+}
 
 interface Pending {
   readonly what: Keys;
   /** Complete reads of all services when it was added. */
   readonly reads: number;
+  readonly part: StoredPart | undefined;
 }
 
 /**
@@ -27,10 +34,17 @@ export class JoinLedger {
     return this.#sides[what.transport === 'sse' ? 'poll' : 'sse'].take(what);
   }
 
-  /** This telling was sent; the other may come. */
-  add(what: Happening): void {
-    const { uri, content, text, messageId, time } = what;
-    this.#sides[what.transport].add({ what: { uri, content, text, messageId, time }, reads: this.#reads });
+  /** A read told this, and it was sent; a stream may tell it, too. */
+  addRead(what: Happening): void {
+    this.#sides.poll.add({ what: keysOf(what), reads: this.#reads, part: undefined });
+  }
+
+  /**
+   * A stream told this, and it was sent; a read will show it.
+   * @param part where its keys are stored
+   */
+  addTold(what: PendingKeys, part: StoredPart | undefined): void {
+    this.#sides.sse.add({ what, reads: this.#reads, part });
   }
 
   /** All services were read completely. */
@@ -70,9 +84,14 @@ class PendingSet {
 
   #remove(pending: Pending): void {
     this.#inOrder.delete(pending);
+    pending.part?.release();
     if (pending.what.uri !== undefined) pull(this.#byUri, pending.what.uri, pending);
     pull(this.#byContent, pending.what.content, pending);
   }
+}
+
+export function keysOf({ uri, content, text, messageId, time }: Happening): PendingKeys {
+  return { uri, content, text, messageId, time };
 }
 
 /**

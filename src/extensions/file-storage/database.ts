@@ -71,6 +71,8 @@ export class KeyValueFullError extends Error {}
 
 const MAX_KEY_BYTES = 512;
 const MAX_VALUE_BYTES = 1024 * 1024;
+/** Sorts behind every key that goes on after a prefix. */
+const LAST_CHARACTER = '\u{10ffff}';
 
 /**
  * The statements, and nothing else: what each does to the tables, inside a transaction that the caller begins and ends.
@@ -373,9 +375,8 @@ export class Database {
 
   listValues(namespace: string, prefix: string): [string, string][] {
     return this.#all(
-      'SELECT key, value FROM key_values WHERE namespace = ? AND substr(key, 1, length(?2)) = ?2 ORDER BY key',
-      namespace,
-      prefix,
+      'SELECT key, value FROM key_values WHERE namespace = ? AND key >= ? AND key < ? ORDER BY key',
+      ...[namespace, prefix, `${prefix}${LAST_CHARACTER}`],
     ).map(({ key, value }) => [key as string, value as string]);
   }
 

@@ -1,0 +1,169 @@
+import type { Logger } from '../../../src/component/component.ts';
+import { describeError, OutbandError } from '../../../src/component/errors.ts';
+import type { KeyValue } from '../../../src/component/storage.ts';
+import { ServiceCursor, type StoredCursor } from './cursor.ts';
+import type { PendingKeys, StoredPart } from './ledger.ts';
+
+const SERVICE = 'service/';
+const TOLD = 'told/';
+/** Of a cursor in one value; the store takes 1 MiB. */
+const PIECE_CHARS = 512 * 1024;
+
+/** What an endpoint knew when the former process ended. */
+export interface KnownBefore {
+  readonly cursors: ReadonlyMap<string, ServiceCursor>;
+  /** What the stream had told and no read had shown yet, with the parts that they are stored in. */
+  readonly told: readonly (readonly [PendingKeys, StoredPart])[];
+}
+
+/**
+ * The positions of all endpoints of a receiver in a store. Whatever changes is written behind the records that it
+ * stands for, one transaction at a time with all that changed meanwhile: a crash in between sends some again, with equal
+ * uids, and loses none.
+ */
+export class Positions {
+  readonly #store: KeyValue;
+  readonly #logger: Logger;
+  readonly #changed = new Map<string, () => string | undefined>();
+  #writing: Promise<void> | undefined;
+  #isFull = false;
+
+  constructor(store: KeyValue, logger: Logger) {
+    this.#store = store;
+    this.#logger = logger;
+  }
+
+  of(endpoint: string): EndpointPositions {
+    return new EndpointPositions(endpoint, this, this.#store);
+  }
+
+  /** @param value is asked for when it is written, so that many changes of one value cost one write */
+  change(key: string, value: () => string | undefined): void {
+    this.#changed.set(key, value);
+    this.#writing ??= this.#write().finally(() => {
+      this.#writing = undefined;
+    });
+  }
+
+  /** Resolves when everything that changed is written. */
+  async flush(): Promise<void> {
+    while (this.#writing) await this.#writing;
+  }
+
+  async #write(): Promise<void> {
+    while (this.#changed.size > 0) {
+      // What was changed in this turn of the event loop is written together.
+      await Promise.resolve();
+      const values = Object.fromEntries([...this.#changed].flatMap(([key, value]) => pieces(key, value())));
+      this.#changed.clear();
+      try {
+        await this.#store.set(values);
+        this.#isFull = false;
+      } catch (error) {
+        if (this.#isFull && error instanceof OutbandError && error.code === 'storage_kv_full') continue;
+        this.#isFull = true;
+        this.#logger.warn('positions could not be stored; a restart sends what came since again', {
+          error: error instanceof OutbandError ? error : describeError(error),
+        });
+      }
+    }
+  }
+}
+
+/** The positions of one endpoint. */
+export class EndpointPositions {
+  readonly #prefix: string;
+  readonly #all: Positions;
+  readonly #store: KeyValue;
+  #nextTold = 0;
+
+  constructor(endpoint: string, all: Positions, store: KeyValue) {
+    this.#prefix = `${endpoint}/`;
+    this.#all = all;
+    this.#store = store;
+  }
+
+  /** Once, before anything is read. */
+  async load(): Promise<KnownBefore> {
+    const stored = join(await this.#store.list(this.#prefix));
+    const cursors = new Map<string, ServiceCursor>();
+    const told: (readonly [PendingKeys, StoredPart])[] = [];
+    for (const [key, value] of stored) {
+      const name = key.slice(this.#prefix.length);
+      if (name.startsWith(SERVICE)) {
+        const { path, cursor } = JSON.parse(value) as { path: string; cursor: StoredCursor };
+        cursors.set(path, ServiceCursor.restore(cursor));
+      } else if (name.startsWith(TOLD)) {
+        this.#nextTold = Math.max(this.#nextTold, Number(name.slice(TOLD.length)) + 1);
+        const keys = (JSON.parse(value) as StoredKeys[]).map(restoreKeys);
+        const part = this.#part(key, keys.length);
+        for (const one of keys) told.push([one, part]);
+      }
+    }
+    return { cursors, told };
+  }
+
+  /** @param id of the service, short */
+  saveCursor(id: string, path: string, cursor: ServiceCursor): void {
+    this.#all.change(`${this.#prefix}${SERVICE}${id}`, () => JSON.stringify({ path, cursor: cursor.stored }));
+  }
+
+  /** Stores what a stream has told until each of them was released. */
+  saveTold(keys: readonly PendingKeys[]): StoredPart {
+    const key = `${this.#prefix}${TOLD}${this.#nextTold++}`;
+    const text = JSON.stringify(keys.map(storeKeys));
+    this.#all.change(key, () => text);
+    return this.#part(key, keys.length);
+  }
+
+  #part(key: string, count: number): StoredPart {
+    let left = count;
+    return {
+      release: () => {
+        if (--left === 0) this.#all.change(key, () => undefined);
+      },
+    };
+  }
+}
+
+type StoredKeys = readonly [
+  uri: string | null,
+  content: string,
+  text: string,
+  messageId: string | null,
+  nanos: string | null,
+];
+
+function storeKeys({ uri, content, text, messageId, time }: PendingKeys): StoredKeys {
+  return [uri ?? null, content, text, messageId ?? null, time.epochNanos?.toString() ?? null];
+}
+
+function restoreKeys([uri, content, text, messageId, nanos]: StoredKeys): PendingKeys {
+  const time =
+    nanos === null
+      ? ({ epochNanos: undefined, raw: undefined } as const)
+      : { epochNanos: BigInt(nanos), zoneAssumed: false };
+  return { uri: uri ?? undefined, content, text, messageId: messageId ?? undefined, time };
+}
+
+/** A long value as several, under keys that end in `#1`, `#2`; a shorter one takes the first of those away. */
+function pieces(key: string, value: string | undefined): [string, string | undefined][] {
+  if (value === undefined) return [[key, undefined]];
+  const count = Math.max(1, Math.ceil(value.length / PIECE_CHARS));
+  const list = Array.from({ length: count }, (_, n): [string, string | undefined] => [
+    n === 0 ? key : `${key}#${n}`,
+    value.slice(n * PIECE_CHARS, (n + 1) * PIECE_CHARS),
+  ]);
+  return key.includes(SERVICE) ? [...list, [`${key}#${count}`, undefined]] : list;
+}
+
+function join(stored: ReadonlyMap<string, string>): Map<string, string> {
+  const whole = new Map<string, string>();
+  for (const [key, value] of stored) {
+    if (key.includes('#')) continue;
+    let text = value;
+    for (let n = 1; stored.has(`${key}#${n}`); n++) text += stored.get(`${key}#${n}`)!;
+    whole.set(key, text);
+  }
+  return whole;
+}
