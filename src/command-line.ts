@@ -115,6 +115,7 @@ async function run(file: string, exit: (code: number) => never): Promise<number>
     config,
     logs,
     metrics: createOwnMetrics(page, VERSION),
+    configDirectory: dirname(resolve(file)),
     onFatal: (component, error) => {
       logger.error('a component cannot go on', { component, error });
       endedBy(1);

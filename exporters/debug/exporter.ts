@@ -1,27 +1,66 @@
 import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
+import type { ResourceMetrics } from '@opentelemetry/sdk-metrics';
+import type { Clock } from '../../src/component/clock.ts';
 import type { Sender, SendResult } from '../../src/component/exporter.ts';
 import { escapeForTerminal } from '../../src/telemetry/escape.ts';
+import type { DebugConfig } from './index.ts';
 
 const MAX_LINE_CHARS = 8_192;
+const SAMPLING_WINDOW_MS = 1_000;
 
-/** Prints records; remote text cannot command the terminal. */
+/** Prints what passes; remote text cannot command the terminal. */
 export class DebugSender implements Sender {
-  readonly #verbosity: 'basic' | 'normal' | 'detailed';
+  readonly #config: DebugConfig;
+  readonly #clock: Clock;
   readonly #write: (line: string) => void;
+  #windowStart = Number.NEGATIVE_INFINITY;
+  #inWindow = 0;
 
-  constructor(verbosity: 'basic' | 'normal' | 'detailed', write: (line: string) => void) {
-    this.#verbosity = verbosity;
+  constructor(config: DebugConfig, clock: Clock, write: (line: string) => void) {
+    this.#config = config;
+    this.#clock = clock;
     this.#write = write;
   }
 
   async sendLogs(records: readonly ReadableLogRecord[]): Promise<SendResult> {
-    if (this.#verbosity === 'basic') this.#line(`logs: ${records.length} records`);
-    else for (const record of records) this.#line(this.#verbosity === 'normal' ? short(record) : full(record));
+    const { verbosity } = this.#config;
+    if (!this.#isSampled()) return { kind: 'accepted' };
+    if (verbosity === 'basic') this.#line(`logs: ${records.length} records`);
+    else for (const record of records) this.#line(verbosity === 'normal' ? short(record) : full(record));
     return { kind: 'accepted' };
   }
 
+  async sendMetrics({ resource, scopeMetrics }: ResourceMetrics): Promise<SendResult> {
+    const { verbosity } = this.#config;
+    const metrics = scopeMetrics.flatMap((scope) => scope.metrics);
+    const points = metrics.reduce((sum, { dataPoints }) => sum + dataPoints.length, 0);
+    if (!this.#isSampled()) return { kind: 'accepted' };
+    if (verbosity === 'basic') this.#line(`metrics: ${metrics.length} metrics, ${points} points`);
+    else
+      for (const { descriptor, dataPoints } of metrics)
+        for (const { attributes, value } of dataPoints)
+          this.#line(
+            verbosity === 'normal'
+              ? [descriptor.name, JSON.stringify(attributes), JSON.stringify(value)].join('  ')
+              : JSON.stringify({ ...descriptor, attributes, value, resource: resource.attributes }),
+          );
+    return { kind: 'accepted' };
+  }
+
+  /** The first few batches of each second, then one of so many. */
+  #isSampled(): boolean {
+    const { sampling_initial, sampling_thereafter } = this.#config;
+    const now = this.#clock.monotonic();
+    if (now - this.#windowStart >= SAMPLING_WINDOW_MS) {
+      this.#windowStart = now;
+      this.#inWindow = 0;
+    }
+    const beyond = ++this.#inWindow - sampling_initial;
+    return beyond <= 0 || (sampling_thereafter > 0 && beyond % sampling_thereafter === 0);
+  }
+
   #line(text: string): void {
-    this.#write(`${escapeForTerminal(text.slice(0, MAX_LINE_CHARS))}\n`);
+    this.#write(escapeForTerminal(text.slice(0, MAX_LINE_CHARS)));
   }
 }
 

@@ -5,6 +5,7 @@ import { OtlpHttpSender } from './exporter.ts';
 
 export default defineExporter({
   type: 'otlp_http',
+  aliases: ['otlphttp'],
   summary: 'Sends OTLP over HTTP, as protobuf or JSON, and resolves with the 2xx.',
   stability: { logs: 'beta', metrics: 'beta' },
   schema: otlpHttpConfig,

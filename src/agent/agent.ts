@@ -21,6 +21,8 @@ export interface AgentOptions {
   readonly clock?: Clock;
   /** Uniform in [0, 1). Default: the system's. */
   readonly random?: () => number;
+  /** Directory of the configuration file. Default: the working directory. */
+  readonly configDirectory?: string;
   /** A component reported that the process must end. Called once at most. */
   readonly onFatal?: (component: string, error: Error) => void;
 }
@@ -39,8 +41,9 @@ export interface Agent {
 /** Builds the graph: runs every factory, opens nothing. Throws what a factory throws. */
 export function createAgent(options: AgentOptions): Agent {
   const { config, logs, metrics, clock = systemClock, random = systemRandom, onFatal = () => {} } = options;
+  const { configDirectory = process.cwd() } = options;
   const extensions = new Map<string, Component>();
-  const hosts = new HostMaker({ clock, random, logs, metrics }, extensions, onFatal);
+  const hosts = new HostMaker({ clock, random, logs, metrics, configDirectory }, extensions, onFatal);
   return new RunningAgent(buildGraph(config, hosts, extensions), config, logs, metrics, clock);
 }
 

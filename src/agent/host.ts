@@ -13,6 +13,7 @@ export interface Surroundings {
   readonly random: () => number;
   readonly logs: OwnLogs;
   readonly metrics: OwnMetrics;
+  readonly configDirectory: string;
 }
 
 /** Makes the host of each component, and hears their status. */
@@ -33,7 +34,7 @@ export class HostMaker {
   }
 
   make(kind: ComponentKind, key: string): Host {
-    const { clock, random, logs, metrics } = this.#surroundings;
+    const { clock, random, logs, metrics, configDirectory } = this.#surroundings;
     const logger = logs.logger({ 'otelcol.component.id': key, 'otelcol.component.kind': kind });
     const extension = (id: string): Component => {
       const found = this.#extensions.get(id);
@@ -45,6 +46,7 @@ export class HostMaker {
       clock,
       random,
       logger,
+      configDirectory,
       meter: metrics.meter(`outband.${kind}.${key}`),
       extension,
       scheduler(id) {

@@ -42,6 +42,8 @@ export interface Host {
   /** Uniform in [0, 1), injected so that jitter is repeatable in tests. */
   readonly random: () => number;
   readonly logger: Logger;
+  /** Directory of the configuration file: relative paths in it start there. */
+  readonly configDirectory: string;
   readonly meter: Meter;
   /**
    * The extension with this id. Extensions start before everything else, so a component may use it from its own

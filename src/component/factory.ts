@@ -20,6 +20,8 @@ export interface ExtensionReference {
 interface FactoryBase<Config> {
   /** Folder name with underscores; the key in the configuration. */
   readonly type: string;
+  /** Other names of the type, which a configuration may still use; each use is a warning. */
+  readonly aliases?: readonly string[];
   /** One sentence for the component table. */
   readonly summary: string;
   /** Settings: parser, manual and completion in one. */

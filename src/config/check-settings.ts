@@ -4,6 +4,13 @@ import { pathKey } from './references.ts';
 import { nearest, suggest } from './suggest.ts';
 import type { Path } from './yaml-file.ts';
 
+/** Settings of the Collector's exporters that mean nothing here: better a mistake than ignored in silence. */
+const NOT_BUILT: ReadonlySet<string> = new Set([
+  ...['partition', 'middlewares', 'cookies', 'http2_read_idle_timeout', 'http2_ping_timeout', 'force_attempt_http2'],
+  ...['read_buffer_size', 'write_buffer_size', 'disable_keep_alives', 'max_idle_conns', 'max_idle_conns_per_host'],
+  ...['traces_endpoint', 'profiles_endpoint', 'group_by', 'encoding_extension'],
+]);
+
 /** A mistake at a path inside some settings. */
 export interface SettingsProblem {
   readonly path: Path;
@@ -67,7 +74,9 @@ function explain(
       subject: path,
       part: 'key',
       code: 'config_unknown_key',
-      message: `has invalid keys: ${key} ${suggest(key, keysAt(schema, path))}`,
+      message: NOT_BUILT.has(key)
+        ? `has invalid keys: ${key} (not supported by outband)`
+        : `has invalid keys: ${key} ${suggest(key, keysAt(schema, path))}`,
     }));
   }
   const reference = references.get(pathKey(path));

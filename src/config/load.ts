@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../component/error-codes.ts';
 import type { AnyFactory } from '../component/factory.ts';
 import { type ComponentKind, formatComponentId, parseComponentId } from '../component/id.ts';
-import type { AgentConfig, ConfiguredComponent } from './agent-config.ts';
+import type { AgentConfig, ConfiguredComponent, PipelineConfig } from './agent-config.ts';
 import { checkReferences } from './check-references.ts';
 import { checkSettings, type References } from './check-settings.ts';
 import { formatProblem, type Problem } from './problem.ts';
@@ -90,7 +90,7 @@ export function loadConfig(
       const key = formatComponentId(id);
       if (seen.has(key)) report(at, 'key', 'config_value', `duplicate id "${key}"`, [section]);
       seen.add(key);
-      const factory = ofKind.find((candidate) => candidate.type === id.type);
+      const factory = ofKind.find(({ type, aliases = [] }) => type === id.type || aliases.includes(id.type));
       if (!factory) {
         const types = ofKind.map((candidate) => candidate.type);
         const message = `unknown type: "${id.type}" for id: "${key}" ${suggest(id.type, types)}`;
@@ -107,9 +107,15 @@ export function loadConfig(
   const pipelines = service ? checkReferences({ service, named, components, report }) : [];
   if (problems.length > 0 || !service) return { problems };
 
-  const warnings = expansion.warnings.map(({ path, message }) =>
-    formatProblem({ position: file.position(path, 'value'), path: path.join('::'), code: 'config_source', message }),
-  );
+  const warning = (path: Path, part: 'key' | 'value', code: ErrorCode, message: string) =>
+    formatProblem({ position: file.position(path, part), path: path.join('::'), code, message });
+  const warnings = [
+    ...expansion.warnings.map(({ path, message }) => warning(path, 'value', 'config_source', message)),
+    ...aliasesUsed(components).map(({ section, key, message }) =>
+      warning([section, key], 'key', 'config_value', message),
+    ),
+    ...limitersBehindOthers(pipelines).map(({ path, message }) => warning(path, 'value', 'config_value', message)),
+  ];
   const config = {
     receivers: components.get('receiver'),
     processors: components.get('processor'),
@@ -119,6 +125,36 @@ export function loadConfig(
     service,
   } as AgentConfig;
   return { config, warnings };
+}
+
+type Components = ReadonlyMap<ComponentKind, ReadonlyMap<string, ConfiguredComponent>>;
+
+function aliasesUsed(components: Components): { section: string; key: string; message: string }[] {
+  return [...components].flatMap(([kind, ofKind]) =>
+    [...ofKind.values()]
+      .filter(({ id, factory }) => id.type !== factory.type)
+      .map(({ id, key, factory }) => ({
+        section: `${kind}s`,
+        key,
+        message: `"${id.type}" is an alias of "${factory.type}"`,
+      })),
+  );
+}
+
+/** What stands before a memory limiter has used the memory already. */
+function limitersBehindOthers(pipelines: readonly PipelineConfig[]): { path: Path; message: string }[] {
+  return pipelines.flatMap(({ key, processors }) =>
+    processors.flatMap((processor, index) =>
+      index > 0 && /^memory_limiter(\/|$)/.test(processor)
+        ? [
+            {
+              path: ['service', 'pipelines', key, 'processors', index],
+              message: `"${processor}" should be the first processor`,
+            },
+          ]
+        : [],
+    ),
+  );
 }
 
 function below(references: References, at: Path): References {

@@ -28,6 +28,7 @@ export function testHost(
   return {
     clock: options.clock ?? systemClock,
     random: options.random ?? (() => 0.5),
+    configDirectory: process.cwd(),
     logger: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
     meter: options.meter ?? createNoopMeter(),
     extension: () => options.scheduler!,

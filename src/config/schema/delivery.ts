@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { ExtensionReference } from '../../component/factory.ts';
-import { bool, duration, oneOf, positiveInt, text } from './values.ts';
+import { bool, count, duration, oneOf, positiveInt, text } from './values.ts';
 
 export interface DeliveryDefaults {
   /** Time for one attempt. */
@@ -24,8 +24,6 @@ function together<T extends z.ZodType>(schema: T, check: (value: z.output<T>, is
 
 const sizer = oneOf('requests', 'items', 'bytes');
 const batchSizer = oneOf('items', 'bytes');
-const count = () => z.int({ error: "expected type 'int'" }).check(z.gte(0, { error: 'must not be negative' }));
-
 function batch(size: number | undefined) {
   return z.strictObject({
     flush_timeout: duration({ message: '`flush_timeout` must be positive' })

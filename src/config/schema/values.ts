@@ -99,6 +99,14 @@ export function positiveInt() {
     .meta({ type: 'int' });
 }
 
+/** An integer setting, 0 or more. */
+export function count() {
+  return z
+    .int({ error: wrongType('int') })
+    .check(z.gte(0, { error: 'must not be negative' }))
+    .meta({ type: 'int' });
+}
+
 export function bool() {
   return z.boolean({ error: wrongType('bool') });
 }

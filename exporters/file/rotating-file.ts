@@ -1,0 +1,138 @@
+import { createReadStream, createWriteStream } from 'node:fs';
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, extname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { createGzip } from 'node:zlib';
+
+const DAY_MS = 86_400_000;
+
+export interface RotationSettings {
+  readonly path: string;
+  readonly append: boolean;
+  readonly createDirectory: boolean;
+  readonly maxBytes: number;
+  /** 0: for ever. */
+  readonly maxDays: number;
+  /** 0: all. */
+  readonly maxBackups: number;
+  /** Whether what was written is synced before it counts. */
+  readonly sync: boolean;
+  readonly compress: boolean;
+  /** Wall clock, milliseconds since the epoch; for names and ages. */
+  readonly nowMs: () => number;
+}
+
+/**
+ * Lines in a file that is renamed when it is full. A line is whole or absent: after an error the file is cut back to the
+ * last whole line, so that a reader never meets half a one.
+ */
+export class RotatingFile {
+  readonly #settings: RotationSettings;
+  #file: FileHandle | undefined;
+  #bytes = 0;
+  /** Lines that a former process left unfinished. */
+  tornLines = 0;
+
+  constructor(settings: RotationSettings) {
+    this.#settings = settings;
+  }
+
+  async open(): Promise<void> {
+    const { path, append, createDirectory } = this.#settings;
+    if (createDirectory) await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    this.#file = await open(path, append ? 'a+' : 'w+', 0o600);
+    this.#bytes = (await this.#file.stat()).size;
+    if (this.#bytes === 0) return;
+    const last = Buffer.alloc(1);
+    await this.#file.read(last, 0, 1, this.#bytes - 1);
+    if (last[0] === 0x0a) return;
+    // What stands there is no line of ours: it gets an end of its own, so that the next line is whole.
+    this.tornLines++;
+    await this.#append(Buffer.from('\n'));
+  }
+
+  /** One call at a time. @param line without its newline. @throws what the file system says; the line is absent then */
+  async write(line: Uint8Array): Promise<void> {
+    const bytes = Buffer.concat([line, NEWLINE]);
+    if (!this.#file) await this.open();
+    if (this.#bytes > 0 && this.#bytes + bytes.length > this.#settings.maxBytes) await this.#rotate();
+    await this.#append(bytes);
+  }
+
+  async close(): Promise<void> {
+    await this.#file?.close();
+    this.#file = undefined;
+  }
+
+  async #append(bytes: Buffer): Promise<void> {
+    const file = this.#file!;
+    try {
+      for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at, bytes.length - at)).bytesWritten;
+      if (this.#settings.sync) await file.datasync();
+      this.#bytes += bytes.length;
+    } catch (error) {
+      await file.truncate(this.#bytes).catch(() => this.close());
+      throw error;
+    }
+  }
+
+  async #rotate(): Promise<void> {
+    const { path, compress } = this.#settings;
+    const backup = await this.#freeName();
+    await this.close();
+    await rename(path, backup);
+    await this.open();
+    if (compress) await gzipFile(backup);
+    await this.#removeOld();
+  }
+
+  /** `<name>-<UTC>.<ext>`; never one that exists. */
+  async #freeName(): Promise<string> {
+    const { path, nowMs } = this.#settings;
+    const extension = extname(path);
+    const stamp = new Date(nowMs()).toISOString().replaceAll(':', '-');
+    const stem = join(dirname(path), `${basename(path, extension)}-${stamp}`);
+    for (let n = 0; ; n++) {
+      const name = `${stem}${n === 0 ? '' : `-${String(n).padStart(4, '0')}`}${extension}`;
+      if (!(await exists(name)) && !(await exists(`${name}.gz`))) return name;
+    }
+  }
+
+  async #removeOld(): Promise<void> {
+    const { path, maxBackups, maxDays, nowMs } = this.#settings;
+    const extension = extname(path);
+    const prefix = `${basename(path, extension)}-`;
+    const isBackup = (name: string) =>
+      name.startsWith(prefix) && (name.endsWith(extension) || name.endsWith(`${extension}.gz`));
+    const backups = (await readdir(dirname(path)))
+      .filter(isBackup)
+      .sort()
+      .map((name) => join(dirname(path), name));
+    const tooMany = maxBackups === 0 ? [] : backups.slice(0, -maxBackups);
+    for (const name of tooMany) await rm(name, { force: true });
+    if (maxDays === 0) return;
+    for (const name of backups)
+      if ((await modified(name)) < nowMs() - maxDays * DAY_MS) await rm(name, { force: true });
+  }
+}
+
+const NEWLINE = Buffer.from('\n');
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function modified(path: string): Promise<number> {
+  return stat(path).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => Number.POSITIVE_INFINITY,
+  );
+}
+
+async function gzipFile(path: string): Promise<void> {
+  await pipeline(createReadStream(path), createGzip(), createWriteStream(`${path}.gz`, { mode: 0o600 }));
+  await rm(path);
+}
