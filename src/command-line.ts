@@ -10,9 +10,11 @@ import { loadConfig } from './config/load.ts';
 import { ConfigError } from './config/problem.ts';
 import type { ReferenceSource } from './config/references.ts';
 import { suggest } from './config/suggest.ts';
+import { DLQ_USAGE, runDeadLetterCommand } from './dead-letter-command.ts';
 import { createOwnLogs } from './platform/own-logs.ts';
 import { createOwnMetrics } from './platform/own-metrics.ts';
 import { systemClock } from './platform/system-clock.ts';
+import { UsageError } from './usage-error.ts';
 
 const USAGE = `outband ${VERSION}: telemetry of what a host's own agent cannot see
 
@@ -21,6 +23,7 @@ Usage: outband [command] [flags]
 Commands:
   run        runs until SIGINT or SIGTERM (default)        outband --config otel-config.yaml
   validate   checks a configuration, silent when good      outband validate --config otel-config.yaml
+  dlq        lists, shows, redrives, drops dead letters    outband dlq list --config otel-config.yaml
 
 Flags:
   --config FILE   the configuration
@@ -30,10 +33,8 @@ Flags:
 Exit codes: 0 done, 1 failed, 2 wrong usage.
 `;
 
-const COMMANDS = ['run', 'validate'] as const;
+const COMMANDS = ['run', 'validate', 'dlq'] as const;
 const MAX_FILE_BYTES = 1024 * 1024;
-
-class UsageError extends Error {}
 
 /**
  * Runs one command.
@@ -42,6 +43,7 @@ class UsageError extends Error {}
  */
 export async function runCommand(args: readonly string[], exit: (code: number) => never): Promise<number> {
   try {
+    if (args[0] === 'dlq') return await deadLetters(args.slice(1));
     const { command, config, help, version } = parse(args);
     if (help) process.stdout.write(USAGE);
     else if (version)
@@ -57,6 +59,12 @@ export async function runCommand(args: readonly string[], exit: (code: number) =
     process.stderr.write(`${explain(error)}\n`);
     return error instanceof UsageError ? 2 : 1;
   }
+}
+
+async function deadLetters(args: readonly string[]): Promise<number> {
+  if (args.includes('--help') || args.includes('-h')) process.stdout.write(DLQ_USAGE);
+  else await runDeadLetterCommand(args, (file) => readConfig(file).config);
+  return 0;
 }
 
 function parse(args: readonly string[]) {

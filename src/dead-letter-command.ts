@@ -1,0 +1,195 @@
+import { parseArgs } from 'node:util';
+import { JsonLogsSerializer } from '@opentelemetry/otlp-transformer';
+import { describeError } from './component/errors.ts';
+import { DEAD_LETTER_REASONS, type DeadLetterReason } from './component/storage.ts';
+import type { AgentConfig } from './config/agent-config.ts';
+import { parseDuration } from './config/schema/values.ts';
+import { suggest } from './config/suggest.ts';
+import type { DeadLetterFilter, DeadLetterRow } from './extensions/file-storage/database.ts';
+import { DeadLetterTool } from './extensions/file-storage/dead-letter-tool.ts';
+import { systemClock } from './platform/system-clock.ts';
+import { escapeForTerminal } from './telemetry/escape.ts';
+import { decodeContext, decodeRecord } from './telemetry/record-codec.ts';
+import { UsageError } from './usage-error.ts';
+
+export const DLQ_USAGE = `Usage: outband dlq list|show|redrive|drop [ids] [flags] --config otel-config.yaml
+
+  list               totals per exporter and reason, then the records, oldest first
+  show ID            one record as OTLP JSON
+  redrive [ids]      puts records back into the queue of their exporter
+  drop [ids]         removes records for good
+
+Flags:
+  --exporter ID  --reason WORD  --since 1h   which records; redrive and drop without ids need one of these and --yes
+  --limit N          rows to list, 100
+  --json             machine-readable output
+  --yes              redrive or drop all that match
+  --allow-duplicates redrive also what the backend may have taken
+  --storage ID       which store, when there are several
+`;
+
+const ACTIONS = ['list', 'show', 'redrive', 'drop'] as const;
+
+/** `outband dlq`: looks at and moves dead letters, beside a running agent or without one. */
+export async function runDeadLetterCommand(
+  args: readonly string[],
+  readConfig: (file: string) => AgentConfig,
+): Promise<void> {
+  const { action, ids, flags } = parse(args);
+  const tool = new DeadLetterTool(directoryOf(readConfig(flags.config!), flags.storage), systemClock);
+  const filter = filterOf(ids, flags);
+  switch (action) {
+    case 'list':
+      return list(tool, filter, Number(flags.limit ?? 100), flags.json ?? false);
+    case 'show':
+      return show(tool, ids);
+    default:
+      return change(tool, action, filter, flags);
+  }
+}
+
+function list(tool: DeadLetterTool, filter: DeadLetterFilter, limit: number, json: boolean): void {
+  const totals = tool.totals();
+  const rows = [...tool.list(filter, limit)];
+  if (json) {
+    const { stdout } = process;
+    stdout.write(`${JSON.stringify({ totals, records: rows.map(summary) })}\n`);
+    return;
+  }
+  for (const { exporter, reason, records, bytes, oldest_ms, newest_ms } of totals)
+    print(`${exporter}  ${reason}  ${records} records, ${bytes} bytes, ${time(oldest_ms)} to ${time(newest_ms)}`);
+  if (totals.length === 0) print('no dead letters');
+  if (rows.length > 0) print('');
+  for (const row of rows) {
+    const group = row.group_id === null ? '' : `  (${row.group_rejected} of ${row.group_size} refused)`;
+    const status = row.status === null ? '' : ` ${row.status}`;
+    print(
+      `${row.id}  ${time(row.last_ms)}  ${row.exporter}  ${row.reason}${status}${group}  ${targetOf(row)}  ${row.message}`,
+    );
+  }
+}
+
+function show(tool: DeadLetterTool, ids: readonly number[]): void {
+  const [row] = tool.list({ ids }, 1);
+  if (!row) throw new Error(`no dead letter ${ids[0]}`);
+  print(JSON.stringify(summary(row)));
+  try {
+    const record = decodeRecord(row.body, decodeContext(row.context));
+    print(Buffer.from(JsonLogsSerializer.serializeRequest([record])!).toString('utf8'));
+  } catch {
+    print(row.body);
+  }
+}
+
+async function change(
+  tool: DeadLetterTool,
+  action: 'redrive' | 'drop',
+  filter: DeadLetterFilter,
+  flags: Flags,
+): Promise<void> {
+  const { done, kept } = await tool.change({ action, filter, allowDuplicates: flags['allow-duplicates'] ?? false });
+  const what = action === 'redrive' ? 'put back into the queue' : 'dropped';
+  const left = Object.entries(kept);
+  if (flags.json) process.stdout.write(`${JSON.stringify({ [action]: done, kept })}\n`);
+  else {
+    print(done === 0 && left.length === 0 ? '0 matched' : `${done} ${what}`);
+    for (const [reason, records] of left)
+      print(
+        reason === 'corrupt'
+          ? `${records} corrupt stay: they can be shown and dropped only`
+          : `${records} ${reason} stay: the backend may have taken them; --allow-duplicates sends them again`,
+      );
+  }
+}
+
+type Flags = ReturnType<typeof parseFlags>['values'];
+
+function parse(args: readonly string[]) {
+  let parsed: ReturnType<typeof parseFlags>;
+  try {
+    parsed = parseFlags(args);
+  } catch (error) {
+    throw new UsageError(`${describeError(error).split('. ')[0]}; see outband dlq --help`);
+  }
+  const { values: flags, positionals } = parsed;
+  const [action, ...rest] = positionals;
+  const known = ACTIONS.find((one) => one === action);
+  if (!known)
+    throw new UsageError(`unknown action "${action ?? ''}" ${suggest(action ?? '', ACTIONS)}; see outband --help`);
+  const ids = rest.map(Number);
+  if (ids.some((id) => !Number.isSafeInteger(id) || id < 1))
+    throw new UsageError('ids are numbers; see outband dlq list');
+  if (flags.config === undefined) throw new UsageError('no configuration: outband dlq list --config otel-config.yaml');
+  if (known === 'show' && ids.length !== 1) throw new UsageError('show takes one id');
+  const filters = [flags.exporter, flags.reason, flags.since].some((flag) => flag !== undefined);
+  if ((known === 'redrive' || known === 'drop') && ids.length === 0 && !(filters && flags.yes))
+    throw new UsageError(`${known} needs ids, or a filter and --yes`);
+  return { action: known, ids, flags };
+}
+
+function parseFlags(args: readonly string[]) {
+  return parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      config: { type: 'string' },
+      storage: { type: 'string' },
+      exporter: { type: 'string' },
+      reason: { type: 'string' },
+      since: { type: 'string' },
+      limit: { type: 'string' },
+      json: { type: 'boolean' },
+      yes: { type: 'boolean' },
+      'allow-duplicates': { type: 'boolean' },
+    },
+  });
+}
+
+function filterOf(ids: readonly number[], { exporter, reason, since }: Flags): DeadLetterFilter {
+  if (reason !== undefined && !DEAD_LETTER_REASONS.some((known) => known === reason))
+    throw new UsageError(`unknown reason "${reason}" ${suggest(reason, DEAD_LETTER_REASONS)}`);
+  const ago = since === undefined ? undefined : parseDuration(since);
+  if (since !== undefined && ago === undefined)
+    throw new UsageError(`--since takes a duration like 1h, not "${since}"`);
+  const nowMs = Number(systemClock.now() / 1_000_000n);
+  return {
+    ...(ids.length > 0 && { ids }),
+    ...(exporter !== undefined && { exporter }),
+    ...(reason !== undefined && { reason: reason as DeadLetterReason }),
+    ...(ago !== undefined && { sinceMs: nowMs - ago }),
+  };
+}
+
+function directoryOf(config: AgentConfig, wanted: string | undefined): string {
+  const stores = config.service.extensions.filter((key) => config.extensions.get(key)?.factory.type === 'file_storage');
+  const key = wanted ?? stores[0];
+  if (wanted === undefined && stores.length > 1)
+    throw new UsageError(`several stores are configured: --storage ${stores.join(' or ')}`);
+  if (key === undefined || !stores.includes(key))
+    throw new UsageError(key === undefined ? 'no file_storage is configured' : `no store "${key}" is configured`);
+  return (config.extensions.get(key)!.config as { directory: string }).directory;
+}
+
+/** A row without its body. */
+function summary(row: DeadLetterRow) {
+  const { body: _, context, ...rest } = row;
+  return { ...rest, target: targetOf({ context }) };
+}
+
+function targetOf({ context }: Pick<DeadLetterRow, 'context'>): string {
+  try {
+    const { origin } = decodeContext(context);
+    return origin ? `${origin.receiver} ${origin.target}` : '-';
+  } catch {
+    return '-';
+  }
+}
+
+function time(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+/** Records hold remote text. */
+function print(line: string): void {
+  process.stdout.write(`${escapeForTerminal(line)}\n`);
+}
