@@ -34,6 +34,7 @@ export class DurableQueue<Batch, Value> implements Queue<Batch, Value> {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #onChange: (change: DeadLetterChange) => void;
+  readonly #signal: AbortSignal;
   readonly #contexts = new ContextCache();
   readonly #items = new Fifo<Item<Value>>();
   readonly #arrival = new Signpost();
@@ -58,6 +59,8 @@ export class DurableQueue<Batch, Value> implements Queue<Batch, Value> {
     readonly clock: Clock;
     readonly logger: Logger;
     readonly onChange: (change: DeadLetterChange) => void;
+    /** Ends what waits for a store that does not answer. */
+    readonly signal: AbortSignal;
   }) {
     this.#kind = options.kind;
     this.#limits = options.limits;
@@ -65,6 +68,7 @@ export class DurableQueue<Batch, Value> implements Queue<Batch, Value> {
     this.#clock = options.clock;
     this.#logger = options.logger;
     this.#onChange = options.onChange;
+    this.#signal = options.signal;
   }
 
   async start(): Promise<Recovered> {
@@ -208,12 +212,15 @@ export class DurableQueue<Batch, Value> implements Queue<Batch, Value> {
     void this.#read()
       .catch(async (error) => {
         this.#logger.warn('what is queued cannot be read at the moment', { error });
-        await this.#clock.sleep(RETRY_MS);
+        await this.#clock.sleep(RETRY_MS, this.#signal);
       })
-      .then(() => {
-        this.#reading = false;
-        this.#readMore();
-      });
+      .then(
+        () => {
+          this.#reading = false;
+          this.#readMore();
+        },
+        () => {},
+      );
   }
 
   async #read(): Promise<void> {
@@ -259,7 +266,7 @@ export class DurableQueue<Batch, Value> implements Queue<Batch, Value> {
         this.#logger.warn('the store does not take what became of records; trying again', {
           error: describeError(error),
         });
-        await this.#clock.sleep(RETRY_MS);
+        await this.#clock.sleep(RETRY_MS, this.#signal);
       }
     }
   }

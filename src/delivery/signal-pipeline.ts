@@ -87,7 +87,7 @@ export class SignalPipeline<Batch, Value> {
     if (settings.storage !== undefined) {
       this.#stored = await host.storage(settings.storage).queue({ exporter, signal: kind.signal });
       this.#queue = new DurableQueue({
-        ...{ kind, limits: settings.limits, stored: this.#stored, clock, logger },
+        ...{ kind, limits: settings.limits, stored: this.#stored, clock, logger, signal: this.#stop.signal },
         onChange: ({ kind: what, records, reason }) => {
           if (what === 'redriven') this.#metrics.redriven(records, reason);
           else this.#metrics.dropped(records, what === 'dropped' ? 'operator' : 'dead_letter_evicted');
@@ -141,7 +141,10 @@ export class SignalPipeline<Batch, Value> {
         break;
       }
       const work = this.#carry(items)
-        .catch((error) => this.#options.host.logger.error('unexpected error while exporting', { error }))
+        .catch((error) => {
+          if (!this.#stop.signal.aborted)
+            this.#options.host.logger.error('unexpected error while exporting', { error });
+        })
         .finally(() => {
           this.#inFlight.delete(work);
           release();

@@ -54,6 +54,8 @@ export class StoreClient {
   #delaying = false;
   #diedAt = Number.NEGATIVE_INFINITY;
   #closing = false;
+  /** Why nothing more can be written. */
+  #dead: Error | undefined;
   #pendingBytes = 0;
 
   constructor(options: StoreClientOptions) {
@@ -92,6 +94,7 @@ export class StoreClient {
    */
   submit(op: Op, size?: { readonly records: number; readonly bytes: number }, signal?: AbortSignal): Promise<unknown> {
     return new Promise((resolve, reject) => {
+      if (this.#dead) return reject(this.#dead);
       const { records, bytes } = size ?? { records: 0, bytes: 0 };
       const takeBack = () => {
         const place = this.#waiting.indexOf(waiting);
@@ -125,7 +128,7 @@ export class StoreClient {
 
   /** Writes what waits, empties the write-ahead log and ends the thread. */
   async close(): Promise<void> {
-    while (this.#waiting.length > 0 || this.#inFlight) {
+    while (!this.#dead && (this.#waiting.length > 0 || this.#inFlight)) {
       this.#send();
       await new Promise((resolve) => setImmediate(resolve));
     }
@@ -175,6 +178,7 @@ export class StoreClient {
   #ask(request: { ops: readonly Op[] } | { tick: true } | { close: true }): Promise<Reply | Error> {
     const id = this.#nextId++;
     return new Promise((resolve) => {
+      if (this.#dead) return resolve(this.#dead);
       this.#answers.set(id, resolve);
       this.#worker?.postMessage({ id, ...request } satisfies Request);
     });
@@ -187,10 +191,16 @@ export class StoreClient {
     for (const answer of this.#answers.values()) answer(error);
     this.#answers.clear();
     if (this.#closing) return;
-    const { clock, onFatal, onRestart } = this.#options;
+    const { clock, onRestart } = this.#options;
     const now = clock.monotonic();
-    if (now - this.#diedAt < RESTART_WINDOW_MS) return onFatal(error);
+    if (now - this.#diedAt < RESTART_WINDOW_MS) return this.#giveUp(error);
     this.#diedAt = now;
-    this.open().then(onRestart, onFatal);
+    this.open().then(onRestart, (failed) => this.#giveUp(failed));
+  }
+
+  #giveUp(error: Error): void {
+    this.#dead = error;
+    for (const { reject } of this.#waiting.splice(0)) reject(error);
+    this.#options.onFatal(error);
   }
 }

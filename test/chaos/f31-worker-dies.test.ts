@@ -1,0 +1,32 @@
+// The thread that writes the store dies in the middle of the work: it is started anew once, nothing that was acknowledged
+// is lost; when it dies again within a minute the store says that it cannot go on.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { RetryableError } from '../../src/component/errors.ts';
+import { deliveryScene } from '../support/delivery-scene.ts';
+
+test('the thread dies once: started anew, callers are told, nothing is lost', async (t) => {
+  const { sink, offer, lost, atRest, store } = await deliveryScene(t);
+  await offer(500);
+  const refused: unknown[] = [];
+  const offers = Array.from({ length: 20 }, () => offer(100).catch((error) => refused.push(error)));
+  await store.workers[0]!.terminate();
+  await Promise.all(offers);
+  assert.ok(refused.every((error) => error instanceof RetryableError && error.code === 'storage_worker'));
+  await offer(500);
+  assert.equal(store.workers.length, 2);
+  const { dropped } = await atRest();
+  assert.equal(dropped, 0);
+  assert.deepEqual(lost(), []);
+  assert.equal(sink.unique >= 1_000, true);
+});
+
+test('the thread dies twice within a minute: fatal', async (t) => {
+  const { offer, store } = await deliveryScene(t);
+  await offer(10);
+  await store.workers[0]!.terminate();
+  await offer(10);
+  await store.workers[1]!.terminate();
+  assert.equal(store.host.statuses.at(-1)?.status, 'fatal');
+  await assert.rejects(offer(10), { code: 'storage_worker' });
+});
