@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RetryableError } from '../../src/component/errors.ts';
+import type { StoredQueue } from '../../src/component/storage.ts';
 import { deliveryScene } from '../support/delivery-scene.ts';
 
 test('the thread dies once: started anew, callers are told, nothing is lost', async (t) => {
@@ -29,4 +30,29 @@ test('the thread dies twice within a minute: fatal', async (t) => {
   await store.workers[1]!.terminate();
   assert.equal(store.host.statuses.at(-1)?.status, 'fatal');
   await assert.rejects(offer(10), { code: 'storage_worker' });
+});
+
+test('a store that acknowledged before its commit would be found out by this', async (t) => {
+  const hasty = (real: StoredQueue): StoredQueue =>
+    Object.create(real, {
+      append: {
+        value: (context: string, bodies: readonly string[], signal: AbortSignal) => {
+          real.append(context, bodies, signal).catch(() => {});
+          return Promise.resolve(Number.NaN);
+        },
+      },
+      totals: { get: () => real.totals },
+      lastSeq: { get: () => real.lastSeq },
+      ...Object.fromEntries(
+        (['read', 'remove', 'setAside', 'redrive', 'onChange'] as const).map((name) => [
+          name,
+          { value: real[name].bind(real) },
+        ]),
+      ),
+    });
+  const { offer, lost, atRest, store } = await deliveryScene(t, { wrapQueue: hasty });
+  await offer(2_000);
+  await store.workers[0]!.terminate();
+  await atRest().catch(() => {});
+  assert.ok(lost().length > 0, 'the loss was not seen');
 });

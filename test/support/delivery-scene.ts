@@ -1,6 +1,7 @@
 import type { TestContext } from 'node:test';
 import otlpHttp from '../../exporters/otlp-http/index.ts';
 import { deliveryOf } from '../../src/agent/delivery-settings.ts';
+import type { Storage, StoredQueue } from '../../src/component/storage.ts';
 import type { DeliveryConfig } from '../../src/config/schema/delivery.ts';
 import { ExporterPipeline } from '../../src/delivery/exporter-pipeline.ts';
 import { type OtlpSink, startOtlpSink } from '../simulators/otlp-sink/sink.ts';
@@ -38,6 +39,8 @@ export interface DeliverySceneOptions {
   readonly storage?: object;
   /** Tells the records of one scene from those of another on the same sink. */
   readonly prefix?: string;
+  /** Puts something between the exporter and its queue in the store. */
+  readonly wrapQueue?: (queue: StoredQueue) => StoredQueue;
   /** For faults between exporter and sink. */
   readonly endpoint?: string;
 }
@@ -48,8 +51,13 @@ export async function deliveryScene(t: TestContext, options: DeliverySceneOption
   const sink = options.sink ?? (await startOtlpSink());
   if (!options.sink) t.after(() => sink.close());
   const store = await startStorage(t, directory, options.storage);
+  const { wrapQueue = (queue) => queue } = options;
+  const wrapped: Storage = {
+    keyValue: (...name) => store.storage.keyValue(...name),
+    queue: async (name) => wrapQueue(await store.storage.queue(name)),
+  };
   const metrics = testMetrics();
-  const host = testHost({ meter: metrics.provider.getMeter('test'), storage: store.storage });
+  const host = testHost({ meter: metrics.provider.getMeter('test'), storage: wrapped });
   const config = otlpHttp.schema.parse({
     endpoint: options.endpoint ?? sink.url,
     tls: { insecure: true },

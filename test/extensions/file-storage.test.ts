@@ -1,0 +1,183 @@
+import assert from 'node:assert/strict';
+import { chmod, mkdir, readdir, stat, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { test } from 'node:test';
+import fileStorage from '../../src/extensions/file-storage/index.ts';
+import { openDatabase, verifySettings } from '../../src/extensions/file-storage/open.ts';
+import { startStorage, temporaryDirectory } from '../support/storage.ts';
+
+const never = new AbortController().signal;
+const QUEUE = { exporter: 'otlp_http', signal: 'logs' } as const;
+const MIB = 1024 * 1024;
+
+test('every connection has full syncs, and one that has not is refused', async (t) => {
+  const file = join(await temporaryDirectory(t), 'a.db');
+  const db = openDatabase(file, 64 * MIB);
+  t.after(() => db.close());
+  assert.deepEqual({ ...db.prepare('PRAGMA synchronous').get() }, { synchronous: 2 });
+  assert.deepEqual({ ...db.prepare('PRAGMA journal_mode').get() }, { journal_mode: 'wal' });
+  assert.deepEqual({ ...db.prepare('PRAGMA max_page_count').get() }, { max_page_count: (64 * MIB) / 4_096 });
+  verifySettings(db);
+  db.exec('PRAGMA synchronous = NORMAL');
+  assert.throws(() => verifySettings(db), { code: 'storage_settings', message: /synchronous = 1/ });
+});
+
+test('files and directory are for their owner only, and a directory that others can reach is refused with the command', async (t) => {
+  const home = await temporaryDirectory(t);
+  const directory = join(home, 'state');
+  const { storage } = await startStorage(t, directory, { ballast_bytes: '8MiB' });
+  assert.equal((await stat(directory)).mode & 0o777, 0o700);
+  for (const name of await readdir(directory)) assert.equal((await stat(join(directory, name))).mode & 0o077, 0, name);
+  await storage.shutdown();
+  await chmod(directory, 0o750);
+  await assert.rejects(startStorage(t, directory), {
+    code: 'storage_permissions',
+    message: `directory "${directory}" can be reached by others`,
+    hint: `chmod 700 ${directory}`,
+  });
+  await chmod(directory, 0o700);
+  await chmod(join(directory, 'outband.db'), 0o644);
+  await assert.rejects(startStorage(t, directory), { hint: `chmod 600 ${join(directory, 'outband.db')}` });
+});
+
+test('symbolic links are refused, and a directory that must exist is named', async (t) => {
+  const home = await temporaryDirectory(t);
+  await mkdir(join(home, 'real'), { mode: 0o700 });
+  await symlink(join(home, 'real'), join(home, 'link'));
+  await assert.rejects(startStorage(t, join(home, 'link')), /is a symbolic link/);
+  const missing = join(home, 'missing');
+  await assert.rejects(startStorage(t, missing, { create_directory: false }), {
+    message: `directory: "${missing}" does not exist`,
+  });
+});
+
+test('one owner per directory; garbage in place of the lock blocks nobody', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const first = await startStorage(t, directory);
+  await assert.rejects(startStorage(t, directory, { timeout: '100ms' }), {
+    code: 'storage_locked',
+    message: `directory "${directory}" is in use by pid ${process.pid}`,
+  });
+  await first.storage.shutdown();
+  await writeFile(join(directory, 'owner.lock'), 'garbage'.repeat(100), { mode: 0o600 });
+  await startStorage(t, directory);
+});
+
+test('a database of a newer version is not touched', async (t) => {
+  const directory = await temporaryDirectory(t);
+  await (await startStorage(t, directory)).storage.shutdown();
+  const db = new DatabaseSync(join(directory, 'outband.db'));
+  db.exec('UPDATE meta SET version = 9; PRAGMA user_version = 9');
+  db.close();
+  await assert.rejects(startStorage(t, directory), { code: 'storage_newer' });
+  assert.ok((await readdir(directory)).every((name) => !name.includes('corrupt')));
+});
+
+test('positions: the last value of a key, by prefix, and a bound for all of them', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const { storage } = await startStorage(t, directory, { max_bytes: '16MiB' });
+  const positions = storage.keyValue('bmc_logs', 'position');
+  await Promise.all([
+    positions.set({ 'a/1': 'old' }),
+    positions.set({ 'a/1': 'new', 'a/2': 'x' }),
+    positions.set({ 'b/1': 'y' }),
+  ]);
+  assert.deepEqual(
+    [...(await positions.list('a/'))],
+    [
+      ['a/1', 'new'],
+      ['a/2', 'x'],
+    ],
+  );
+  await positions.set({ 'a/1': undefined });
+  assert.deepEqual(
+    [...(await positions.list(''))],
+    [
+      ['a/2', 'x'],
+      ['b/1', 'y'],
+    ],
+  );
+  await assert.rejects(positions.set({ big: 'x'.repeat(MIB + 1) }), { code: 'storage_kv_full' });
+  await assert.rejects(positions.set({ ['k'.repeat(513)]: 'x' }), { code: 'storage_kv_full' });
+  const large = 'x'.repeat(MIB);
+  await positions.set({ one: large, two: large, three: large });
+  await assert.rejects(positions.set({ four: large }), { code: 'storage_kv_full' });
+  await positions.set({ one: undefined });
+  await positions.set({ four: large });
+  assert.deepEqual([...(await storage.keyValue('other', 'keep').list(''))], []);
+});
+
+test('many writes at once share few commits', async (t) => {
+  const { storage, host } = await startStorage(t, await temporaryDirectory(t), { commit: { max_delay: '20ms' } });
+  const queue = await storage.queue(QUEUE);
+  await Promise.all(Array.from({ length: 500 }, (_, n) => queue.append('[]', [`"${n}"`], never)));
+  assert.equal(queue.totals.queued, 500);
+  const rows = await queue.read(0, 1e6);
+  assert.deepEqual(
+    rows.map(({ seq }) => seq),
+    Array.from({ length: 500 }, (_, n) => n + 1),
+    'in the order of the calls, without a gap',
+  );
+  assert.deepEqual(host.lines, []);
+});
+
+test('a caller that gives up before its transaction begins leaves nothing', async (t) => {
+  const { storage } = await startStorage(t, await temporaryDirectory(t), { commit: { max_delay: '1s' } });
+  const queue = await storage.queue(QUEUE);
+  const caller = new AbortController();
+  const refused = assert.rejects(queue.append('[]', ['"a"'], caller.signal), { code: 'queue_full' });
+  await new Promise(setImmediate);
+  caller.abort();
+  await refused;
+  await queue.remove([]);
+  assert.equal(queue.totals.queued, 0);
+});
+
+test('full dead letters: hold says so, drop_oldest makes room and counts', async (t) => {
+  for (const on_full of ['hold', 'drop_oldest'] as const) {
+    const { storage } = await startStorage(t, await temporaryDirectory(t), {
+      dead_letter: { max_bytes: 10_000, on_full },
+    });
+    const queue = await storage.queue(QUEUE);
+    const changes: unknown[] = [];
+    queue.onChange((list) => changes.push(...list));
+    const note = { reason: 'rejected', message: 'no', attempts: 1 } as const;
+    const body = JSON.stringify('x'.repeat(4_000));
+    await queue.append('[]', [body, body, body], never);
+    assert.equal(await queue.setAside([1, 2], note), true);
+    assert.equal(await queue.setAside([3], note), on_full === 'drop_oldest');
+    const { queued, deadLetters } = queue.totals;
+    assert.deepEqual([queued, deadLetters], on_full === 'hold' ? [1, 2] : [0, 1]);
+    assert.equal(changes.length, on_full === 'hold' ? 0 : 1);
+  }
+});
+
+test('a file that has held a backlog gives its pages back', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const { storage } = await startStorage(t, directory);
+  const queue = await storage.queue(QUEUE);
+  const bodies = Array.from({ length: 100 }, (_, n) => JSON.stringify(`${n} ${'x'.repeat(2_000)}`));
+  for (let n = 0; n < 50; n++) await queue.append('[]', bodies, never);
+  const backlog = (await stat(join(directory, 'outband.db'))).size;
+  await queue.remove(Array.from({ length: 5_000 }, (_, n) => n + 1));
+  let size = backlog;
+  const until = performance.now() + 10_000;
+  while (size > backlog / 4 && performance.now() < until) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    size = (await stat(join(directory, 'outband.db'))).size;
+  }
+  assert.ok(size <= backlog / 4, `${size} of ${backlog} bytes`);
+});
+
+test('settings: sizes, bounds and the share of dead letters', () => {
+  const messages = (settings: object) =>
+    fileStorage.schema.safeParse(settings).error?.issues.map(({ path, message }) => `${path.join('::')}: ${message}`);
+  assert.deepEqual(messages({ max_bytes: '1MiB' }), ['max_bytes: must be at least 16MiB']);
+  assert.deepEqual(messages({ commit: { max_delay: '2s' } }), ['commit::max_delay: must be at most 1s']);
+  assert.deepEqual(messages({ dead_letter: { max_bytes: '2GiB' } }), [
+    'dead_letter::max_bytes: must be below max_bytes',
+  ]);
+  assert.deepEqual(messages({ ballast_bytes: '1MiB' }), ['ballast_bytes: must be 0 or at least 8MiB']);
+  assert.deepEqual(messages({ directory: 'state' }), ['directory: must be an absolute path']);
+});
