@@ -1,12 +1,18 @@
 // The demo: simulated BMCs and an OTLP sink as processes of their own, and the agent between them on the repository's
-// otel-config.yaml, byte for byte. Prints counts every two seconds; breaks a BMC and the sink, so that one sees both heal.
+// otel-config.yaml, byte for byte. Prints counts every two seconds; breaks a BMC and the sink and kills the agent, so that
+// one sees everything heal.
 
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { DeadLetterTool } from '../../src/extensions/file-storage/dead-letter-tool.ts';
+import { systemClock } from '../../src/platform/system-clock.ts';
 import { type Child, readyLine, startChild } from '../../test/support/child.ts';
 
 const BMCS = 12;
@@ -36,10 +42,12 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => st
 
 const children: Child[] = [];
 process.exitCode = 1;
+const state = await mkdtemp(join(tmpdir(), 'outband-demo-'));
 try {
   await runDemo();
 } finally {
   for (const child of children) child.process.stdin?.end();
+  await rm(state, { recursive: true, force: true });
 }
 
 async function runDemo(): Promise<void> {
@@ -55,23 +63,30 @@ async function runDemo(): Promise<void> {
   const bmcs = await readyLine<{ endpoints: unknown[]; caFile: string; control: string }>(fleet);
   const metricsPort = await freePort();
 
-  const agent = startChild(
-    new URL('./agent.ts', import.meta.url),
-    ['--config', new URL('../../otel-config.yaml', import.meta.url).pathname],
-    {
-      BMC_ENDPOINTS: JSON.stringify(bmcs.endpoints),
-      BMC_USERNAME: 'demo',
-      BMC_PASSWORD: PASSWORD,
-      BMC_CA_FILE: bmcs.caFile,
-      BMC_POLL_INTERVAL: '2s',
-      OTLP_ENDPOINT: otlp.url,
-      OTLP_INSECURE: 'true',
-      METRICS_PORT: String(metricsPort),
-    },
-  );
-  children.push(agent);
-  void showAgentLog(agent);
-  agent.process.once('exit', () => stopped.abort());
+  const startAgent = (): Child => {
+    const child = startChild(
+      new URL('./agent.ts', import.meta.url),
+      ['--config', new URL('../../otel-config.yaml', import.meta.url).pathname],
+      {
+        BMC_ENDPOINTS: JSON.stringify(bmcs.endpoints),
+        BMC_USERNAME: 'demo',
+        BMC_PASSWORD: PASSWORD,
+        BMC_CA_FILE: bmcs.caFile,
+        BMC_POLL_INTERVAL: '2s',
+        OTLP_ENDPOINT: otlp.url,
+        OTLP_INSECURE: 'true',
+        METRICS_PORT: String(metricsPort),
+        STATE_DIRECTORY: state,
+      },
+    );
+    children.push(child);
+    void showAgentLog(child);
+    child.process.once('exit', (code) => {
+      if (code !== null) stopped.abort();
+    });
+    return child;
+  };
+  let agent = startAgent();
   say('Expect one warning for each of the six BMCs that cannot stream: they are polled from the start.');
   say(`Metrics of the agent: http://localhost:${metricsPort}/metrics. Ctrl-C stops.`);
 
@@ -97,8 +112,16 @@ async function runDemo(): Promise<void> {
     },
     {
       at: 30_000,
-      what: 'The sink answers 503 for 5 s: nothing may be lost.',
-      run: () => post(`${otlp.control}/fault?status=503&seconds=5`),
+      what: 'The sink answers 503 for 8 s, and the agent is killed meanwhile and started anew: nothing may be lost.',
+      run: async () => {
+        const healed = post(`${otlp.control}/fault?status=503&seconds=8`);
+        await sleep(3_000);
+        if (stopped.signal.aborted) return;
+        agent.process.kill('SIGKILL');
+        await once(agent.process, 'exit');
+        agent = startAgent();
+        await healed;
+      },
     },
   ];
   await Promise.race([ask(`${otlp.control}/wait?unique=1`).catch(() => {}), once(stopped.signal, 'abort')]);
@@ -130,8 +153,11 @@ async function runDemo(): Promise<void> {
   const { received, unique } = await ask<Counts>(`${otlp.control}/counts`);
   await fleet.stop();
   await sink.stop();
-  const lost = last.published - unique;
-  say(`published ${last.published} received ${received} duplicates ${received - unique} dead-lettered 0 lost ${lost}`);
+  const deadLetters = new DeadLetterTool(state, systemClock).totals().reduce((sum, { records }) => sum + records, 0);
+  const lost = last.published - unique - deadLetters;
+  say(
+    `published ${last.published} received ${received} duplicates ${received - unique} dead-lettered ${deadLetters} lost ${lost}`,
+  );
   process.exitCode = lost === 0 && code === 0 ? 0 : 1;
 }
 
