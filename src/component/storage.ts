@@ -102,6 +102,7 @@ export interface StoredQueue {
   readonly lastSeq: number;
   /**
    * Resolves with the `seq` of the first row when all are committed; the others follow it one by one. Waits for room.
+   * @param bodies texts without line ends, such as JSON
    * @throws RetryableError `queue_full` when the signal aborts before the transaction begins; else as `KeyValue.set`
    */
   append(context: string, bodies: readonly string[], signal: AbortSignal): Promise<number>;

@@ -40,7 +40,12 @@ async function makeState(directory: string): Promise<void> {
   const queue = value<number>(store.commit([QUEUE])[0]);
   for (let n = 0; n < RECORDS; n += 10)
     store.commit([
-      { kind: 'append', queue, context: '["context"]', bodies: Array.from({ length: 10 }, (_, k) => bodyOf(n + k)) },
+      {
+        kind: 'append',
+        queue,
+        context: '["context"]',
+        lines: Array.from({ length: 10 }, (_, k) => bodyOf(n + k)).join('\n'),
+      },
     ]);
   store.commit([
     { kind: 'set_aside', queue, seqs: [1, 2, 3], note: { reason: 'rejected', message: 'no', attempts: 1 } },
@@ -130,7 +135,7 @@ test(`${SEEDS} damaged stores: each starts, keeps what can be read, and tells wh
     assert.equal(rows.length, queued, label);
 
     // It works on, and its next start finds nothing amiss.
-    value(store.commit([{ kind: 'append', queue, context: '[]', bodies: ['{}'] }])[0]);
+    value(store.commit([{ kind: 'append', queue, context: '[]', lines: '{}' }])[0]);
     store.close();
     const again = new Store(optionsOf(place), TIMES);
     again.open();

@@ -182,12 +182,12 @@ class OpenQueue implements StoredQueue {
   }
 
   async append(context: string, bodies: readonly string[], signal: AbortSignal): Promise<number> {
-    const bytes = bodies.reduce((sum, body) => sum + body.length, 0);
+    const lines = bodies.join('\n');
     for (;;) {
       await this.#intake.admission(signal);
       try {
-        const op = { kind: 'append', queue: this.#id, context, bodies } as const;
-        return (await this.#client.submit(op, { records: bodies.length, bytes }, signal)) as number;
+        const op = { kind: 'append', queue: this.#id, context, lines } as const;
+        return (await this.#client.submit(op, { records: bodies.length, bytes: lines.length }, signal)) as number;
       } catch (error) {
         if (!(error instanceof RetryableError) || error.code !== 'storage_full') throw error;
         this.#intake.refused();

@@ -142,7 +142,7 @@ export class Store {
         return { value: id };
       }
       case 'append':
-        return { value: database.append(op.queue, op.context, op.bodies) };
+        return { value: database.append(op.queue, op.context, op.lines.split('\n')) };
       case 'remove':
         return { value: database.remove(op.queue, op.seqs) };
       case 'set_aside': {
