@@ -1,9 +1,11 @@
+import { resourceFromAttributes } from '@opentelemetry/resources';
 import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
 import type { ResourceMetrics } from '@opentelemetry/sdk-metrics';
 import { type ClientAuth, isClientAuth } from '../../src/component/client-auth.ts';
 import type { Host } from '../../src/component/component.ts';
 import { OutbandError } from '../../src/component/errors.ts';
 import type { SendContext, Sender, SendResult } from '../../src/component/exporter.ts';
+import type { Signal } from '../../src/component/factory.ts';
 import { VERSION } from '../../src/component/version.ts';
 import { parseRetryAfter } from '../../src/resilience/retry-after.ts';
 import type { OtlpHttpConfig } from './config.ts';
@@ -12,6 +14,7 @@ import { countOf, type EncodedRequest, encode, isLogs, type Payload } from './en
 import { outcomeOf, outcomeOfError } from './outcome.ts';
 import { readReply } from './reply.ts';
 
+const NO_METRICS: ResourceMetrics = { resource: resourceFromAttributes({}), scopeMetrics: [] };
 const USER_AGENT = `outband/${VERSION} (${process.platform}/${process.arch})`;
 
 /** One OTLP/HTTP POST per call. The bytes are the OpenTelemetry library's; the outcome is ours. */
@@ -60,9 +63,9 @@ export class OtlpHttpSender implements Sender {
     return this.#send(metrics, context);
   }
 
-  /** An empty list of logs, which every backend must take. */
-  probe(context: SendContext): Promise<SendResult> {
-    return this.#send([], context);
+  /** An empty request, which every backend must take. */
+  probe(signal: Signal, context: SendContext): Promise<SendResult> {
+    return this.#send(signal === 'logs' ? [] : NO_METRICS, context);
   }
 
   async refresh(): Promise<void> {
@@ -71,6 +74,8 @@ export class OtlpHttpSender implements Sender {
   }
 
   async #send(payload: Payload, { signal }: SendContext): Promise<SendResult> {
+    const target = this.#target(payload);
+    if (!target) return { kind: 'hold', reason: `there is no endpoint for ${isLogs(payload) ? 'logs' : 'metrics'}` };
     const request = await this.#encode(payload);
     const { max_request_size, max_reply_size } = this.#config;
     if (request.bytes > max_request_size)
@@ -81,7 +86,7 @@ export class OtlpHttpSender implements Sender {
     await this.#reloadInTime();
     try {
       const response = await this.#connection.dispatcher.request({
-        ...this.#target(payload),
+        ...target,
         method: 'POST',
         headers: { ...(await this.#ownHeaders()), ...request.headers },
         body: request.body,
@@ -125,10 +130,11 @@ export class OtlpHttpSender implements Sender {
     return { 'user-agent': USER_AGENT, ...Object.fromEntries(headers), ...(auth && { authorization: auth.reveal() }) };
   }
 
-  #target(payload: Payload): { readonly origin: string; readonly path: string } {
+  #target(payload: Payload): { readonly origin: string; readonly path: string } | undefined {
     const { endpoint, logs_endpoint, metrics_endpoint } = this.#config;
     const path = isLogs(payload) ? 'logs' : 'metrics';
     const own = isLogs(payload) ? logs_endpoint : metrics_endpoint;
+    if (own === undefined && endpoint === undefined) return undefined;
     const url = new URL(own ?? `${endpoint!.replace(/\/+$/, '')}/v1/${path}`);
     return { origin: url.origin, path: url.pathname + url.search };
   }

@@ -1,9 +1,8 @@
-import type { DeliveryConfig } from '../config/schema/delivery.ts';
+import { DEFAULT_QUEUE_SIZE, type DeliveryConfig } from '../config/schema/delivery.ts';
 import type { DeliverySettings } from '../delivery/settings.ts';
 
 const MIB = 1024 * 1024;
 const NEVER = Number.POSITIVE_INFINITY;
-const QUEUE_SIZE = 1_000;
 const MAX_ELAPSED_MS = 300_000;
 /** Where no batch is configured, requests are what waits at the moment, up to this size. */
 const UNBATCHED_SIZE = 8_192;
@@ -14,14 +13,14 @@ const UNBATCHED_SIZE = 8_192;
  */
 export function deliveryOf(config: DeliveryConfig): DeliverySettings {
   const { sending_queue: queue, retry_on_failure: retry, dead_letter } = config;
-  const isDurable = queue.storage !== undefined;
+  const isDurable = queue.enabled && queue.storage !== undefined;
   const { batch } = queue;
   const elapsed = retry.max_elapsed_time ?? (isDurable ? 0 : MAX_ELAPSED_MS);
   return {
     timeoutMs: config.timeout,
     consumers: queue.num_consumers,
     limits: {
-      queueSize: queue.queue_size ?? (isDurable || !queue.enabled ? NEVER : QUEUE_SIZE),
+      queueSize: queue.queue_size ?? (isDurable || !queue.enabled ? NEVER : DEFAULT_QUEUE_SIZE),
       sizer: queue.sizer,
       maxMemoryBytes: queue.max_memory_mib * MIB,
       blockOnOverflow: queue.block_on_overflow ?? (isDurable || !queue.enabled),

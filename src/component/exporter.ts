@@ -1,6 +1,7 @@
 import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
 import type { ResourceMetrics } from '@opentelemetry/sdk-metrics';
 import type { Component } from './component.ts';
+import type { Signal } from './factory.ts';
 
 /** What became of one attempt. A `Sender` returns one for every call; weather is a value, not an exception. */
 export type SendResult =
@@ -40,8 +41,11 @@ export interface SendContext {
 export interface Sender extends Partial<Component> {
   sendLogs?(records: readonly ReadableLogRecord[], context: SendContext): Promise<SendResult>;
   sendMetrics?(metrics: ResourceMetrics, context: SendContext): Promise<SendResult>;
-  /** Sends an empty request, to tell bad data from a bad set-up. Without it, other requests are the only evidence. */
-  probe?(context: SendContext): Promise<SendResult>;
+  /**
+   * Sends an empty request of this signal, to tell bad data from a bad set-up. Without it, other requests are the only
+   * evidence.
+   */
+  probe?(signal: Signal, context: SendContext): Promise<SendResult>;
   /** Reads files of the set-up (token, certificates) again. Called before each attempt while the exporter is held. */
   refresh?(): Promise<void>;
 }

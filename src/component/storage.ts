@@ -12,7 +12,7 @@ export interface Storage {
    *   dropped for the sake of something else
    */
   keyValue(namespace: string, kind: KeyValueKind): KeyValue;
-  /** The queue of one exporter and signal. Asked for once per name and process, after the storage has started. */
+  /** The queue of one exporter and signal. Asked for after the storage has started; one object per name, with one listener. */
   queue(name: QueueName): Promise<StoredQueue>;
 }
 
@@ -78,6 +78,12 @@ export interface StoredRow {
 export interface QueueTotals {
   /** Rows that wait. */
   readonly queued: number;
+  /** Records or points in them. */
+  readonly points: number;
+  /** Bytes of their bodies. */
+  readonly bytes: number;
+  /** Records or points that were ever appended. */
+  readonly appended: number;
   /** Records that are set aside; a group counts what was refused of it. */
   readonly deadLetters: number;
   readonly deadLetterBytes: number;
@@ -89,7 +95,17 @@ export interface QueueTotals {
 export interface DeadLetterChange {
   readonly kind: 'redriven' | 'dropped' | 'evicted';
   readonly reason: DeadLetterReason;
+  /** As they are counted: a group counts what was refused of it. */
   readonly records: number;
+  readonly rows: number;
+}
+
+/** What rows hold together. */
+export interface RowsSize {
+  /** Records or points. */
+  readonly points: number;
+  /** Bytes of their bodies. */
+  readonly bytes: number;
 }
 
 /**
@@ -103,13 +119,14 @@ export interface StoredQueue {
   /**
    * Resolves with the `seq` of the first row when all are committed; the others follow it one by one. Waits for room.
    * @param bodies texts without line ends, such as JSON
+   * @param points records or points in all of them
    * @throws RetryableError `queue_full` when the signal aborts before the transaction begins; else as `KeyValue.set`
    */
-  append(context: string, bodies: readonly string[], signal: AbortSignal): Promise<number>;
+  append(context: string, bodies: readonly string[], points: number, signal: AbortSignal): Promise<number>;
   /** The oldest rows after a `seq`; at least one if there is any, then as many as fit into `maxBytes`. */
   read(afterSeq: number, maxBytes: number): Promise<readonly StoredRow[]>;
   /** They were delivered. Rows that are not there are passed over. */
-  remove(seqs: readonly number[]): Promise<void>;
+  remove(seqs: readonly number[], size: RowsSize): Promise<void>;
   /**
    * Moves rows to the dead letters, in one transaction.
    * @returns false, moving nothing, when the dead letters have no room and must not push others out

@@ -3,7 +3,7 @@ import type { Logger } from '../component/component.ts';
 import { describeError, RetryableError } from '../component/errors.ts';
 import type { DeadLetterChange, DeadLetterNote, StoredQueue, StoredRow } from '../component/storage.ts';
 import { Fifo } from './fifo.ts';
-import { gaveUp, sizeOf } from './memory-queue.ts';
+import { gaveUp } from './memory-queue.ts';
 import type { Queue, QueueFigures, QueueItem, Recovered } from './queue.ts';
 import type { QueueLimits } from './settings.ts';
 import { ContextCache, type SignalKind } from './signals.ts';
@@ -44,10 +44,10 @@ export class DurableQueue<Batch, Value> implements Queue<Batch, Value> {
   #readyBytes = 0;
   /** Items that were taken and are not settled. */
   #inHand = 0;
+  #inHandPoints = 0;
   #reading = false;
-  #firstSeq = 0;
+  #appendedBefore = 0;
   #recovered = 0;
-  #redriven = 0;
   /** Puts that wait for their commit, in the unit of the sizer. */
   #putting = 0;
 
@@ -72,14 +72,15 @@ export class DurableQueue<Batch, Value> implements Queue<Batch, Value> {
   }
 
   async start(): Promise<Recovered> {
-    const { queued, deadLetters } = this.#stored.totals;
-    this.#recovered = queued + deadLetters;
-    this.#firstSeq = this.#stored.lastSeq;
+    const { queued, points, appended, deadLetters } = this.#stored.totals;
+    this.#recovered = points + deadLetters;
+    this.#appendedBefore = appended;
     // Nothing of what is there is in memory: reading begins before the oldest row.
-    this.#loadedUpTo = queued === 0 ? this.#firstSeq : 0;
+    this.#loadedUpTo = queued === 0 ? this.#stored.lastSeq : 0;
     this.#stored.onChange((changes) => {
       for (const change of changes) {
-        if (change.kind === 'redriven') this.#redriven += change.records;
+        // Of a group that was refused in part, all is sent again: more comes back than was counted as set aside.
+        if (change.kind === 'redriven') this.#recovered += change.rows - change.records;
         this.#onChange(change);
       }
       // After the promises of this transaction: what was just put is not read back.
@@ -87,19 +88,18 @@ export class DurableQueue<Batch, Value> implements Queue<Batch, Value> {
       this.#room.show();
     });
     this.#readMore();
-    return { queued, deadLetters };
+    return { queued: points, deadLetters };
   }
 
   get figures(): QueueFigures {
-    const { queued, deadLetters } = this.#stored.totals;
+    const { queued, points, bytes, appended, deadLetters } = this.#stored.totals;
     return {
-      // Every row that was given a number since the start, less those that came back from the dead letters.
-      accepted: this.#stored.lastSeq - this.#firstSeq - this.#redriven,
+      accepted: appended - this.#appendedBefore,
       recovered: this.#recovered,
-      queued: Math.max(0, queued - this.#inHand),
-      inFlight: this.#inHand,
+      queued: Math.max(0, points - this.#inHandPoints),
+      inFlight: this.#inHandPoints,
       deadLetters,
-      size: this.#limits.sizer === 'bytes' ? this.#readyBytes : queued,
+      size: { requests: queued, items: points, bytes }[this.#limits.sizer],
       capacity: this.#limits.queueSize,
     };
   }
@@ -116,12 +116,11 @@ export class DurableQueue<Batch, Value> implements Queue<Batch, Value> {
     const values = this.#kind.values(batch);
     if (values.length === 0) return;
     const bodies = values.map((value) => this.#kind.encode(value));
-    const size = sizeOf(
-      this.#limits.sizer,
-      values.length,
-      bodies.reduce((sum, body) => sum + body.length, 0),
-    );
-    while (this.#stored.totals.queued > 0 && this.figures.size + this.#putting + size > this.#limits.queueSize) {
+    const points = values.reduce((sum, value) => sum + this.#kind.count(value), 0);
+    const bytes = bodies.reduce((sum, body) => sum + body.length, 0);
+    const size = { requests: values.length, items: points, bytes }[this.#limits.sizer];
+    const held = () => this.figures.size + this.#putting;
+    while (held() > 0 && held() + size > this.#limits.queueSize) {
       if (!this.#limits.blockOnOverflow)
         throw new RetryableError('queue_full', `the queue holds ${this.figures.size} of ${this.#limits.queueSize}`);
       await this.#room.reached(signal);
@@ -130,11 +129,11 @@ export class DurableQueue<Batch, Value> implements Queue<Batch, Value> {
     this.#putting += size;
     let first: number;
     try {
-      first = await this.#stored.append(this.#kind.context(batch), bodies, signal);
+      first = await this.#stored.append(this.#kind.context(batch), bodies, points, signal);
     } finally {
       this.#putting -= size;
     }
-    this.#keepInMemory(first, values);
+    this.#keepInMemory(first, values, bodies);
   }
 
   take(maxItems: number, maxBytes: number): Item<Value>[] {
@@ -146,7 +145,7 @@ export class DurableQueue<Batch, Value> implements Queue<Batch, Value> {
       this.#readyBytes -= next.bytes;
       taken.push(this.#items.shift()!);
     }
-    this.#inHand += taken.length;
+    this.#hold(taken, 1);
     this.#readMore();
     return taken;
   }
@@ -156,8 +155,14 @@ export class DurableQueue<Batch, Value> implements Queue<Batch, Value> {
   }
 
   async settle(items: readonly Item<Value>[]): Promise<void> {
-    await this.#untilStored(() => this.#stored.remove(items.map(({ seq }) => seq)));
-    this.#inHand -= items.length;
+    const size = { points: pointsOf(items), bytes: items.reduce((sum, { bytes }) => sum + bytes, 0) };
+    await this.#untilStored(() =>
+      this.#stored.remove(
+        items.map(({ seq }) => seq),
+        size,
+      ),
+    );
+    this.#hold(items, -1);
   }
 
   async setAside(items: readonly Item<Value>[], note: DeadLetterNote): Promise<'kept' | 'dropped' | 'full'> {
@@ -167,7 +172,7 @@ export class DurableQueue<Batch, Value> implements Queue<Batch, Value> {
     }
     const seqs = items.map(({ seq }) => seq);
     if (!(await this.#untilStored(() => this.#stored.setAside(seqs, note)))) return 'full';
-    this.#inHand -= items.length;
+    this.#hold(items, -1);
     return 'kept';
   }
 
@@ -177,22 +182,29 @@ export class DurableQueue<Batch, Value> implements Queue<Batch, Value> {
   }
 
   giveBack(items: readonly Item<Value>[]): void {
-    this.#inHand -= items.length;
+    this.#hold(items, -1);
     for (const item of items) this.#enter(item);
+    this.#arrival.show();
   }
 
   /** A value that is not the next after those in memory is read back in its turn, and so is what does not fit. */
-  #keepInMemory(first: number, values: readonly Value[]): void {
+  #keepInMemory(first: number, values: readonly Value[], bodies: readonly string[]): void {
     if (first !== this.#loadedUpTo + 1 || this.#readyBytes >= this.#limits.maxMemoryBytes) {
       this.#readMore();
       return;
     }
-    for (const value of values) this.#enter(this.#item(++this.#loadedUpTo, value));
+    for (const [n, value] of values.entries()) this.#enter(this.#item(++this.#loadedUpTo, value, bodies[n]!.length));
     this.#arrival.show();
   }
 
-  #item(seq: number, value: Value): Item<Value> {
-    return { seq, value, count: this.#kind.count(value), bytes: this.#kind.bytes(value) };
+  #item(seq: number, value: Value, bytes: number): Item<Value> {
+    return { seq, value, count: this.#kind.count(value), bytes };
+  }
+
+  /** @param sign 1: they were taken; -1: they are no longer in hand */
+  #hold(items: readonly Item<Value>[], sign: 1 | -1): void {
+    this.#inHand += sign * items.length;
+    this.#inHandPoints += sign * pointsOf(items);
   }
 
   #enter(item: Item<Value>): void {
@@ -233,7 +245,7 @@ export class DurableQueue<Batch, Value> implements Queue<Batch, Value> {
     for (const row of rows.filter(({ seq }) => seq > this.#loadedUpTo)) {
       const value = this.#decode(row);
       if (value === undefined) corrupt.push(row.seq);
-      else this.#enter(this.#item(row.seq, value));
+      else this.#enter(this.#item(row.seq, value, row.body.length));
       this.#loadedUpTo = row.seq;
     }
     if (rows.length > 0) this.#arrival.show();
@@ -252,9 +264,12 @@ export class DurableQueue<Batch, Value> implements Queue<Batch, Value> {
   async #setCorruptAside(seqs: readonly number[]): Promise<void> {
     this.#logger.error('records in the store are damaged', { records: seqs.length });
     const note = { reason: 'corrupt', message: 'the stored bytes are not what was written', attempts: 0 } as const;
+    // Until they are set aside, and for good if there is no room, they are nothing that could still be read.
     this.#inHand += seqs.length;
-    await this.#untilStored(() => this.#stored.setAside(seqs, note));
+    this.#inHandPoints += seqs.length;
+    if (!(await this.#untilStored(() => this.#stored.setAside(seqs, note)))) return;
     this.#inHand -= seqs.length;
+    this.#inHandPoints -= seqs.length;
   }
 
   /** What was delivered must be noted, or it is sent again at the next start. */
@@ -270,4 +285,8 @@ export class DurableQueue<Batch, Value> implements Queue<Batch, Value> {
       }
     }
   }
+}
+
+function pointsOf(items: readonly QueueItem<unknown>[]): number {
+  return items.reduce((sum, { count }) => sum + count, 0);
 }

@@ -2,7 +2,7 @@ import { PermanentError, RetryableError } from '../component/errors.ts';
 import type { DeadLetterNote } from '../component/storage.ts';
 import { Fifo } from './fifo.ts';
 import type { Queue, QueueFigures, QueueItem, Recovered } from './queue.ts';
-import type { QueueLimits, Sizer } from './settings.ts';
+import type { QueueLimits } from './settings.ts';
 import type { SignalKind } from './signals.ts';
 import { Signpost } from './signpost.ts';
 
@@ -96,7 +96,7 @@ export class MemoryQueue<Batch, Value> implements Queue<Batch, Value> {
     const values = this.#kind.values(batch);
     const bytes = values.reduce((sum, value) => sum + this.#kind.bytes(value), 0);
     const count = values.reduce((sum, value) => sum + this.#kind.count(value), 0);
-    const size = sizeOf(this.#limits.sizer, count, bytes);
+    const size = { requests: 1, items: count, bytes }[this.#limits.sizer];
     while (!this.#fits(size, bytes) && !this.#coalesce(values)) {
       if (!this.#limits.blockOnOverflow)
         throw new RetryableError('queue_full', `the queue holds ${this.#size} of ${this.#limits.queueSize}`);
@@ -163,6 +163,7 @@ export class MemoryQueue<Batch, Value> implements Queue<Batch, Value> {
       this.#inFlight -= item.count;
       this.#enter(item);
     }
+    this.#arrival.show();
   }
 
   #add(values: readonly Value[], offer: Offer): void {
@@ -228,11 +229,6 @@ export class MemoryQueue<Batch, Value> implements Queue<Batch, Value> {
     if (this.#size === 0) return true;
     return this.#size + size <= this.#limits.queueSize && this.#heldBytes + bytes <= this.#limits.maxMemoryBytes;
   }
-}
-
-export function sizeOf(sizer: Sizer, count: number, bytes: number): number {
-  if (sizer === 'requests') return 1;
-  return sizer === 'items' ? count : bytes;
 }
 
 /** Why the caller's records were not taken: the agent stops, or nobody took them while it waited. */

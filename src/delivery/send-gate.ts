@@ -38,9 +38,12 @@ export class SendGate {
   #out = 0;
   #failures = 0;
   #outageAttempts = 0;
+  /** Of an outage or a hold; ends with the first success. */
   #notBefore = Number.NEGATIVE_INFINITY;
+  /** What the backend asked for; ends with its time only. */
+  #wishedUntil = Number.NEGATIVE_INFINITY;
   #hold: Hold | undefined;
-  #timer: AbortController | undefined;
+  #timer: { readonly at: number; readonly stop: AbortController } | undefined;
   #hurried = false;
 
   /**
@@ -94,8 +97,13 @@ export class SendGate {
     this.#wake();
   }
 
-  /** The backend took a request: one more step of slots opens, and a hold ends. */
+  /** The backend took a request: one more step of slots opens, and a hold ends, unless it is not the backend's. */
   accepted(): void {
+    if (this.#hold?.reason !== 'dead_letter_full') this.resume();
+  }
+
+  /** Whatever the hold or the outage was for is over. */
+  resume(): void {
     this.#change(() => {
       this.#open = this.inOutage || this.#hold ? 1 : Math.min(this.#slots, this.#open * 2);
       this.#failures = 0;
@@ -114,7 +122,7 @@ export class SendGate {
     this.#change(() => {
       this.#failures++;
       const now = this.#clock.monotonic();
-      if (wishMs > 0) this.#notBefore = Math.max(this.#notBefore, now + wishMs);
+      if (wishMs > 0) this.#wishedUntil = Math.max(this.#wishedUntil, now + wishMs);
       if (this.#hold) this.#notBefore = Math.max(this.#notBefore, now + HOLD_MS);
       // Requests that were out when the outage began do not make its first wait longer.
       if (this.#failures < OUTAGE_AFTER || this.#hold || outageAttempts !== this.#outageAttempts) return;
@@ -155,9 +163,13 @@ export class SendGate {
     queueMicrotask(() => this.#wake());
   }
 
+  get #opensAt(): number {
+    return Math.max(this.#notBefore, this.#wishedUntil);
+  }
+
   #admits(): boolean {
     if (this.#hurried) return this.#out < this.#slots;
-    return this.#out < this.#open && this.#clock.monotonic() >= this.#notBefore;
+    return this.#out < this.#open && this.#clock.monotonic() >= this.#opensAt;
   }
 
   #wake(): void {
@@ -166,15 +178,17 @@ export class SendGate {
 
   /** One timer for all who wait for a time. */
   #wakeInTime(): void {
-    const wait = this.#notBefore - this.#clock.monotonic();
-    if (wait <= 0 || this.#timer) return;
-    const timer = new AbortController();
+    const at = this.#opensAt;
+    const wait = at - this.#clock.monotonic();
+    if (wait <= 0 || (this.#timer && this.#timer.at <= at)) return;
+    this.#timer?.stop.abort();
+    const timer = { at, stop: new AbortController() };
     this.#timer = timer;
-    void this.#clock.sleep(wait, timer.signal).then(
+    void this.#clock.sleep(wait, timer.stop.signal).then(
       () => {
         this.#timer = undefined;
         this.#wake();
-        // It may have been moved on meanwhile.
+        // The time may have moved on meanwhile.
         if (this.#waiting.size > 0) this.#wakeInTime();
       },
       () => {},
@@ -183,6 +197,6 @@ export class SendGate {
 
   /** Takes its timer back. */
   close(): void {
-    this.#timer?.abort();
+    this.#timer?.stop.abort();
   }
 }

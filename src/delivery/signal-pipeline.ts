@@ -56,6 +56,7 @@ export class SignalPipeline<Batch, Value> {
   #acceptedAt = Number.NEGATIVE_INFINITY;
   #fullRejections = 0;
   #failedWhileDraining = false;
+  readonly #mostItems: number;
   /** Most values in one request; halved when the backend finds one too large. */
   #requestSize: number;
   #takenSinceGrowth = 0;
@@ -65,7 +66,8 @@ export class SignalPipeline<Batch, Value> {
     this.#options = options;
     const { settings, host, exporter, kind } = options;
     const { retry, limits, batch } = settings;
-    this.#requestSize = batch.sizer === 'items' ? batch.maxSize : Number.POSITIVE_INFINITY;
+    this.#mostItems = batch.sizer === 'items' ? batch.maxSize : Number.POSITIVE_INFINITY;
+    this.#requestSize = this.#mostItems;
     this.#gate = new SendGate(
       settings.consumers,
       host.clock,
@@ -92,6 +94,7 @@ export class SignalPipeline<Batch, Value> {
           if (what === 'redriven') this.#metrics.redriven(records, reason);
           else this.#metrics.dropped(records, what === 'dropped' ? 'operator' : 'dead_letter_evicted');
           if (what === 'evicted') this.#metrics.evicted(records, reason);
+          if (this.#gate.held?.reason === 'dead_letter_full') this.#gate.resume();
         },
       });
     }
@@ -164,7 +167,7 @@ export class SignalPipeline<Batch, Value> {
         return [];
       await this.#queue.arrival(draining.aborted ? this.#stop.signal : draining);
     }
-    const isFull = () => this.#queue.ready[sizer] >= Math.min(minSize, this.#requestSize);
+    const isFull = () => this.#queue.ready[sizer] >= minSize || this.#queue.ready.items >= this.#requestSize;
     if (kind.batches && !isFull() && !draining.aborted) {
       using flush = deadline(host.clock, flushTimeoutMs, 'a batch', draining);
       while (!isFull() && !flush.signal.aborted) await this.#queue.arrival(flush.signal);
@@ -176,7 +179,6 @@ export class SignalPipeline<Batch, Value> {
   /** Sends until every value of the batch is settled, set aside, given back or left to the next start. */
   async #carry(items: readonly QueueItem<Value>[]): Promise<void> {
     const open = [new OutgoingRequest(items)];
-    let rejected = 0;
     for (let request = open.shift(); request; request = open.shift()) {
       request.dropAbandoned((gone) => this.#queue.fail(gone, new RetryableError('queue_full', 'the caller gave up')));
       if (request.items.length === 0) continue;
@@ -185,18 +187,20 @@ export class SignalPipeline<Batch, Value> {
         this.#lose(request.items);
         continue;
       }
-      const outcome = await this.#attempt(request, turn);
-      if (outcome === 'rejected') rejected += request.items.length;
-      else if (outcome === 'split') open.unshift(...request.halves());
+      const outcome = await this.#attempt(request, turn).finally(() => turn.release());
+      if (outcome === 'split') open.unshift(...request.halves());
       // Behind the other half: what the backend takes meanwhile is evidence.
       else if (outcome === 'again') open.push(request);
       else if (outcome === 'left') this.#lose(request.items);
     }
-    if (rejected === items.length) this.#fullRejections++;
   }
 
   async #attempt(request: OutgoingRequest<Value>, turn: Turn): Promise<Outcome> {
-    const { host, sender, settings } = this.#options;
+    const { host, sender } = this.#options;
+    if (request.condemned) {
+      turn.release();
+      return this.#setAside(request, request.condemned.reason, request.condemned.result);
+    }
     if (this.#gate.held)
       await sender.refresh?.().catch((error) => host.logger.warn('cannot read the set-up again', { error }));
     const isProbe = request.unproven !== undefined;
@@ -210,11 +214,7 @@ export class SignalPipeline<Batch, Value> {
       this.#tookSomething(now);
     } else request.failed(result, now);
     const backend = { acceptedAt: this.#acceptedAt, canProbe: sender.probe !== undefined };
-    const action = act(result, request.state, backend, now);
-    const isOver = now - request.state.failingSince >= settings.retry.maxElapsedMs || !settings.retry.enabled;
-    if (action.do !== 'retry' || !isOver) return this.#follow(action, request, turn, result);
-    this.#gate.failed(turn, 0);
-    return this.#setAside(request, 'retries_exhausted', result);
+    return this.#follow(act(result, request.state, backend, now), request, turn, result);
   }
 
   async #follow(action: Action, request: OutgoingRequest<Value>, turn: Turn, result: SendResult): Promise<Outcome> {
@@ -227,13 +227,13 @@ export class SignalPipeline<Batch, Value> {
         request.unproven = result;
         return action.wait ? this.#retry(request, turn, result) : 'again';
       case 'split':
-        if (this.#isRejectingEverything(request, result)) return 'settled';
-        if (result.kind === 'too_large') this.#requestSize = Math.max(1, request.items.length >> 1);
+        if (this.#isRejectingEverything(result)) return this.#giveBack(request, result);
+        if (result.kind === 'too_large')
+          this.#requestSize = Math.min(this.#requestSize, Math.max(1, request.items.length >> 1));
         return 'split';
       case 'set_aside':
-        return this.#isRejectingEverything(request, result)
-          ? 'settled'
-          : this.#setAside(request, action.reason, result);
+        if (this.#isRejectingEverything(result)) return this.#giveBack(request, result);
+        return this.#setAside(request, action.reason, result);
       case 'hold':
         if (this.#options.settings.onSetupError === 'dead_letter') return this.#setAside(request, 'setup', result);
         return this.#hold(request, { reason: 'setup', message: reasonOf(result), status: statusOf(result) });
@@ -264,7 +264,10 @@ export class SignalPipeline<Batch, Value> {
     using attempt = deadline(host.clock, settings.timeoutMs, 'the request', this.#stop.signal);
     const context = { signal: attempt.signal };
     try {
-      return await (isProbe ? sender.probe!(context) : kind.send(sender, request.values, context));
+      const sent = isProbe ? sender.probe!(kind.signal, context) : kind.send(sender, request.values, context);
+      // A sender that does not heed the signal must not hold its slot for ever.
+      const result = await Promise.race([sent, aborted(attempt.signal)]);
+      return result?.kind === undefined ? { kind: 'retry', reason: 'the exporter gave no result' } : result;
     } catch (error) {
       if (attempt.signal.aborted && !this.#stop.signal.aborted)
         return { kind: 'suspect', cause: 'timeout', reason: `no answer within ${settings.timeoutMs / 1_000}s` };
@@ -283,11 +286,15 @@ export class SignalPipeline<Batch, Value> {
 
   async #retry(request: OutgoingRequest<Value>, turn: Turn, result: SendResult): Promise<Outcome> {
     const { host, settings } = this.#options;
+    if (this.#stop.signal.aborted) return 'left';
     const afterMs = result.kind === 'retry' || result.kind === 'suspect' ? (result.afterMs ?? 0) : 0;
     const wishMs = Math.min(afterMs, settings.retry.max_retry_after);
     const wait = retryDelay(request.attempts, settings.retry, host.random(), wishMs);
     this.#metrics.sendFailed(request.count, errorType(result), false);
     const waitsAtTheGate = this.#gate.failed(turn, wishMs);
+    const age = host.clock.monotonic() - request.state.failingSince;
+    if (!settings.retry.enabled || age >= settings.retry.maxElapsedMs)
+      return this.#setAside(request, 'retries_exhausted', result);
     if (this.#drain.signal.aborted) return this.#leave(request);
     if (this.#mayLog('retry', host.clock.monotonic()))
       host.logger.warn('Exporting failed. Will retry the request after interval.', {
@@ -312,21 +319,32 @@ export class SignalPipeline<Batch, Value> {
     return 'left';
   }
 
+  #countRefusal({ batch, items }: OutgoingRequest<Value>): void {
+    batch.refused += items.length;
+    if (batch.refused === batch.size) this.#fullRejections++;
+  }
+
+  /** When whole batches are refused one after the other, the fault is not in them. */
+  #isRejectingEverything(result: SendResult): boolean {
+    return result.kind === 'reject' && this.#fullRejections >= MOST_FULL_REJECTIONS;
+  }
+
   /**
-   * When whole batches are refused one after the other, the fault is not in them. Then one request per minute is tried,
-   * of another batch each time: poison at the head cannot hold the rest for ever.
+   * One request per minute is tried from now on, of another batch each time: poison at the head cannot hold the rest
+   * for ever.
    */
-  #isRejectingEverything(request: OutgoingRequest<Value>, result: SendResult): boolean {
-    if (result.kind !== 'reject' || this.#fullRejections < MOST_FULL_REJECTIONS) return false;
+  #giveBack(request: OutgoingRequest<Value>, result: SendResult): Outcome {
     this.#metrics.sendFailed(request.count, errorType(result), false);
-    this.#gate.hold({ reason: 'rejecting_everything', message: result.reason, status: result.status });
+    this.#gate.hold({ reason: 'rejecting_everything', message: reasonOf(result), status: statusOf(result) });
+    if (this.#drain.signal.aborted) return this.#leave(request);
     this.#queue.giveBack(request.items);
-    return true;
+    return 'settled';
   }
 
   async #setAside(request: OutgoingRequest<Value>, reason: DeadLetterReason, result: SendResult): Promise<Outcome> {
     const { logger } = this.#options.host;
     const message = reasonOf(result);
+    if (reason === 'rejected' && !request.condemned) this.#countRefusal(request);
     const groupRejected = result.kind === 'accepted' ? (result.rejected ?? 0) : undefined;
     const outcome = await this.#queue.setAside(request.items, {
       ...{ reason, message, status: statusOf(result), attempts: request.attempts },
@@ -344,17 +362,15 @@ export class SignalPipeline<Batch, Value> {
     const fields = { error, reason, status: statusOf(result), records: count };
     if (outcome === 'kept') logger.warn('records were set aside as dead letters', fields);
     else logger.error('records are dropped: there is no store for dead letters', fields);
-    return reason === 'rejected' ? 'rejected' : 'settled';
+    return 'settled';
   }
 
   #tookSomething(now: number): void {
     this.#acceptedAt = now;
     this.#fullRejections = 0;
-    const { maxSize, sizer } = this.#options.settings.batch;
-    if (sizer !== 'items' || this.#requestSize >= maxSize) return;
-    if (++this.#takenSinceGrowth < GROW_AFTER) return;
+    if (this.#requestSize >= this.#mostItems || ++this.#takenSinceGrowth < GROW_AFTER) return;
     this.#takenSinceGrowth = 0;
-    this.#requestSize = Math.min(maxSize, Math.ceil(this.#requestSize * 1.1));
+    this.#requestSize = Math.min(this.#mostItems, Math.ceil(this.#requestSize * 1.1));
   }
 
   /** What this process will not send any more. */
@@ -415,7 +431,14 @@ export class SignalPipeline<Batch, Value> {
 }
 
 /** What became of a request after one attempt. `left`: this process does not send it any more. */
-type Outcome = 'settled' | 'rejected' | 'split' | 'again' | 'left';
+type Outcome = 'settled' | 'split' | 'again' | 'left';
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    else signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+}
 
 const CODES: Partial<Record<DeadLetterReason, 'export_too_large' | 'export_timeout' | 'export_reply'>> = {
   too_large: 'export_too_large',

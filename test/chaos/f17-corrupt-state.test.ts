@@ -45,6 +45,7 @@ async function makeState(directory: string): Promise<void> {
         queue,
         context: '["context"]',
         lines: Array.from({ length: 10 }, (_, k) => bodyOf(n + k)).join('\n'),
+        points: 10,
       },
     ]);
   store.commit([
@@ -135,7 +136,7 @@ test(`${SEEDS} damaged stores: each starts, keeps what can be read, and tells wh
     assert.equal(rows.length, queued, label);
 
     // It works on, and its next start finds nothing amiss.
-    value(store.commit([{ kind: 'append', queue, context: '[]', lines: '{}' }])[0]);
+    value(store.commit([{ kind: 'append', queue, context: '[]', lines: '{}', points: 1 }])[0]);
     store.close();
     const again = new Store(optionsOf(place), TIMES);
     again.open();

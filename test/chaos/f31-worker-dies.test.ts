@@ -36,8 +36,8 @@ test('a store that acknowledged before its commit would be found out by this', a
   const hasty = (real: StoredQueue): StoredQueue =>
     Object.create(real, {
       append: {
-        value: (context: string, bodies: readonly string[], signal: AbortSignal) => {
-          real.append(context, bodies, signal).catch(() => {});
+        value: (context: string, bodies: readonly string[], points: number, signal: AbortSignal) => {
+          real.append(context, bodies, points, signal).catch(() => {});
           return Promise.resolve(Number.NaN);
         },
       },

@@ -111,7 +111,7 @@ test('positions: the last value of a key, by prefix, and a bound for all of them
 test('many writes at once share few commits', async (t) => {
   const { storage, host } = await startStorage(t, await temporaryDirectory(t), { commit: { max_delay: '20ms' } });
   const queue = await storage.queue(QUEUE);
-  await Promise.all(Array.from({ length: 500 }, (_, n) => queue.append('[]', [`"${n}"`], never)));
+  await Promise.all(Array.from({ length: 500 }, (_, n) => queue.append('[]', [`"${n}"`], 1, never)));
   assert.equal(queue.totals.queued, 500);
   const rows = await queue.read(0, 1e6);
   assert.deepEqual(
@@ -126,11 +126,11 @@ test('a caller that gives up before its transaction begins leaves nothing', asyn
   const { storage } = await startStorage(t, await temporaryDirectory(t), { commit: { max_delay: '1s' } });
   const queue = await storage.queue(QUEUE);
   const caller = new AbortController();
-  const refused = assert.rejects(queue.append('[]', ['"a"'], caller.signal), { code: 'queue_full' });
+  const refused = assert.rejects(queue.append('[]', ['"a"'], 1, caller.signal), { code: 'queue_full' });
   await new Promise(setImmediate);
   caller.abort();
   await refused;
-  await queue.remove([]);
+  await queue.remove([], { points: 0, bytes: 0 });
   assert.equal(queue.totals.queued, 0);
 });
 
@@ -144,7 +144,7 @@ test('full dead letters: hold says so, drop_oldest makes room and counts', async
     queue.onChange((list) => changes.push(...list));
     const note = { reason: 'rejected', message: 'no', attempts: 1 } as const;
     const body = JSON.stringify('x'.repeat(4_000));
-    await queue.append('[]', [body, body, body], never);
+    await queue.append('[]', [body, body, body], 3, never);
     assert.equal(await queue.setAside([1, 2], note), true);
     assert.equal(await queue.setAside([3], note), on_full === 'drop_oldest');
     const { queued, deadLetters } = queue.totals;
@@ -158,9 +158,12 @@ test('a file that has held a backlog gives its pages back', async (t) => {
   const { storage } = await startStorage(t, directory);
   const queue = await storage.queue(QUEUE);
   const bodies = Array.from({ length: 100 }, (_, n) => JSON.stringify(`${n} ${'x'.repeat(2_000)}`));
-  for (let n = 0; n < 50; n++) await queue.append('[]', bodies, never);
+  for (let n = 0; n < 50; n++) await queue.append('[]', bodies, bodies.length, never);
   const backlog = (await stat(join(directory, 'outband.db'))).size;
-  await queue.remove(Array.from({ length: 5_000 }, (_, n) => n + 1));
+  await queue.remove(
+    Array.from({ length: 5_000 }, (_, n) => n + 1),
+    { points: 5_000, bytes: bodies.join('').length * 50 },
+  );
   let size = backlog;
   const until = performance.now() + 10_000;
   while (size > backlog / 4 && performance.now() < until) {

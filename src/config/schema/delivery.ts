@@ -11,6 +11,9 @@ export interface DeliveryDefaults {
   readonly batchSize?: number;
 }
 
+/** Units of `sizer` that a queue without a store holds if the configuration does not say. */
+export const DEFAULT_QUEUE_SIZE = 1_000;
+
 type Issue = (path: (string | number)[], message: string) => void;
 
 /** Rules over several settings; they run beside type errors, so any part may be missing. */
@@ -84,9 +87,12 @@ function queue(defaults: DeliveryDefaults) {
     const { storage, wait_for_result, queue_size, sizer: unit, batch: sizes } = settings as Partial<typeof settings>;
     if (storage !== undefined && wait_for_result === true)
       issue(['wait_for_result'], 'wait_for_result cannot be used with storage');
+    if (storage !== undefined && (settings as Partial<typeof settings>).enabled === false)
+      issue(['storage'], 'needs sending_queue::enabled: true');
     if (!sizes) return;
     const { min_size, max_size, sizer: batchUnit } = sizes;
-    if (unit === batchUnit && queue_size !== undefined && min_size > queue_size)
+    const bound = queue_size ?? (storage === undefined ? DEFAULT_QUEUE_SIZE : Number.POSITIVE_INFINITY);
+    if (unit === batchUnit && min_size > bound)
       issue(['batch', 'min_size'], '`min_size` must be less than or equal to `queue_size`');
     if (max_size !== 0 && max_size < min_size)
       issue(['batch', 'max_size'], '`max_size` must be greater than or equal to `min_size`');

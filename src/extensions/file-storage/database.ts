@@ -1,6 +1,13 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import { crc32 } from 'node:zlib';
-import type { DeadLetterNote, DeadLetterReason, KeyValueKind, QueueName, StoredRow } from '../../component/storage.ts';
+import type {
+  DeadLetterNote,
+  DeadLetterReason,
+  KeyValueKind,
+  QueueName,
+  RowsSize,
+  StoredRow,
+} from '../../component/storage.ts';
 import { VERSION } from '../../component/version.ts';
 import { pragma } from './open.ts';
 import { MOST_QUEUES, ROWS_PER_QUEUE } from './schema.ts';
@@ -9,6 +16,7 @@ import { MOST_QUEUES, ROWS_PER_QUEUE } from './schema.ts';
 const ROW_BYTES = 64;
 /** Dead letters that one transaction moves at an operator's wish. */
 export const CHUNK_ROWS = 1_000;
+const MOVED_AT_ONCE = 50;
 const MOST_CONTEXTS_REMEMBERED = 20_000;
 
 /** Which dead letters are meant. What is not given does not matter. */
@@ -28,10 +36,14 @@ export interface DeadLetterCount {
   readonly queue: number;
   readonly reason: DeadLetterReason;
   readonly records: number;
+  readonly rows: number;
 }
 
 export interface Totals {
   readonly queued: number;
+  readonly points: number;
+  readonly bytes: number;
+  readonly appended: number;
   readonly lastSeq: number;
   readonly deadLetters: number;
   readonly deadLetterBytes: number;
@@ -123,23 +135,33 @@ export class Database {
     })[];
   }
 
-  /** @returns the `seq` of the first row */
-  append(queue: number, context: string, bodies: readonly string[]): number {
+  /**
+   * @param points records or points in all of them
+   * @returns the `seq` of the first row
+   */
+  append(queue: number, context: string, bodies: readonly string[], points: number): number {
     const contextId = this.#contextId(context);
     const { last_n } = this.#get<{ last_n: number }>('SELECT last_n FROM queues WHERE id = ?', queue)!;
     const insert = this.#statement('INSERT INTO records VALUES(?, ?, ?, 0, ?, ?)');
     const now = this.#nowMs();
     let seq = queue * ROWS_PER_QUEUE + last_n;
-    for (const body of bodies) insert.run(++seq, contextId, now, crc32(body), body);
-    this.#count(queue, bodies.length, last_n + bodies.length);
+    let bytes = 0;
+    for (const body of bodies) {
+      insert.run(++seq, contextId, now, crc32(body), body);
+      bytes += body.length;
+    }
+    this.#count(queue, bodies.length, { points, bytes }, last_n + bodies.length);
+    this.#run('UPDATE queues SET appended = appended + ? WHERE id = ?', points, queue);
     return last_n + 1;
   }
 
-  remove(queue: number, seqs: readonly number[]): void {
+  /** @param size of all of them */
+  remove(queue: number, seqs: readonly number[], size: RowsSize): void {
     let removed = 0;
     const remove = this.#statement('DELETE FROM records WHERE seq BETWEEN ? AND ?');
     for (const [from, to] of ranges(queue, seqs)) removed += Number(remove.run(from, to).changes);
-    this.#count(queue, -removed);
+    const whole = removed === seqs.length;
+    this.#count(queue, -removed, whole ? { points: -size.points, bytes: -size.bytes } : { points: -removed, bytes: 0 });
   }
 
   read(queue: number, afterSeq: number, maxBytes: number): StoredRow[] {
@@ -192,7 +214,7 @@ export class Database {
       bytes += part.bytes + part.rows * ROW_BYTES;
     }
     if (rows === 0) return { moved: true, evicted: [] };
-    const evicted = evict ? this.#evict(maxBytes - bytes) : [];
+    const evicted = evict && bytes <= maxBytes ? this.#evict(maxBytes - bytes) : [];
     if (this.deadLetterBytes() + bytes > maxBytes) return { moved: false, evicted };
     const group = note.groupRejected === undefined ? undefined : this.#nextDeadLetterId();
     const move = this.#statement(
@@ -200,18 +222,21 @@ export class Database {
          group_rejected, counted, agent_version, context, crc32, body)
        SELECT ?, ?, ?, ?, ?, redrives, enqueued_ms, ?, ?, ?, ?, ?, ?, context, crc32, body FROM records WHERE seq BETWEEN ? AND ?`,
     );
+    const remove = this.#statement('DELETE FROM records WHERE seq BETWEEN ? AND ?');
     // A group counts once, at its first row.
     let uncounted = note.groupRejected;
     const now = this.#nowMs();
-    for (const [from, to] of group === undefined ? parts : singles(parts)) {
+    // Few at a time: what is deleted makes room for the next, also in a store that is full.
+    for (const [from, to] of group === undefined ? steps(parts, MOVED_AT_ONCE) : steps(parts, 1)) {
       move.run(
         ...[queue, note.reason, note.status ?? null, note.message, note.attempts, now],
         ...[group ?? null, group === undefined ? null : rows, note.groupRejected ?? null],
         ...[uncounted ?? 1, VERSION, from, to],
       );
+      remove.run(from, to);
       if (uncounted !== undefined) uncounted = 0;
     }
-    this.remove(queue, seqs);
+    this.#count(queue, -rows, { points: -rows, bytes: -(bytes - rows * ROW_BYTES) });
     this.#countDead(queue, note.reason, note.groupRejected ?? rows, bytes);
     return { moved: true, evicted };
   }
@@ -259,7 +284,7 @@ export class Database {
     const { seq, enqueued_ms, redrives, crc32: sum, body } = row;
     const values = [seq!, this.#contextId(context), enqueued_ms!, redrives!, sum!, body!];
     this.#run('INSERT INTO records VALUES(?, ?, ?, ?, ?, ?)', ...values);
-    this.#count(Math.floor(Number(seq) / ROWS_PER_QUEUE), 1);
+    this.#count(Math.floor(Number(seq) / ROWS_PER_QUEUE), 1, { points: 1, bytes: String(body).length });
   }
 
   /** Writes a dead letter of a damaged database as it was. */
@@ -284,7 +309,7 @@ export class Database {
     for (const { queue, context, first_ms, redrives, crc32: sum, body } of rows) {
       const n = this.#get<{ last_n: number }>('SELECT last_n FROM queues WHERE id = ?', queue)!.last_n + 1;
       insert.run(queue * ROWS_PER_QUEUE + n, context, first_ms, redrives + 1, sum, body);
-      this.#count(queue, 1, n);
+      this.#count(queue, 1, { points: 1, bytes: body.length }, n);
     }
     return this.#forget(ids);
   }
@@ -294,8 +319,8 @@ export class Database {
   }
 
   totals(queue: number): Totals {
-    const { queued, last_n } = this.#get<{ queued: number; last_n: number }>(
-      'SELECT queued, last_n FROM queues WHERE id = ?',
+    const { last_n, ...counts } = this.#get<Omit<Totals, 'lastSeq'> & { last_n: number }>(
+      'SELECT queued, points, bytes, appended, last_n FROM queues WHERE id = ?',
       queue,
     )!;
     const dead = this.#get<{ records: number; bytes: number }>(
@@ -304,13 +329,10 @@ export class Database {
     )!;
     const oldest =
       dead.bytes > 0
-        ? this.#get<{ ms: number }>(
-            'SELECT last_ms AS ms FROM dead_letters WHERE +queue = ? ORDER BY id LIMIT 1',
-            queue,
-          )
+        ? this.#get<{ ms: number }>('SELECT last_ms AS ms FROM dead_letters WHERE queue = ? ORDER BY id LIMIT 1', queue)
         : undefined;
     return {
-      queued,
+      ...counts,
       lastSeq: last_n,
       deadLetters: dead.records,
       deadLetterBytes: dead.bytes,
@@ -415,13 +437,13 @@ export class Database {
   #forget(ids: readonly number[]): DeadLetterCount[] {
     const list = JSON.stringify(ids);
     const counts = this.#all(
-      `SELECT queue, reason, sum(counted) AS records, sum(octet_length(body)) + count(*) * ${ROW_BYTES} AS bytes
+      `SELECT queue, reason, sum(counted) AS records, count(*) AS rows, sum(octet_length(body)) + count(*) * ${ROW_BYTES} AS bytes
        FROM dead_letters WHERE id IN (SELECT value FROM json_each(?)) GROUP BY queue, reason`,
       list,
     ) as unknown as (DeadLetterCount & { bytes: number })[];
     for (const { queue, reason, records, bytes } of counts) this.#countDead(queue, reason, -records, -bytes);
     this.#run('DELETE FROM dead_letters WHERE id IN (SELECT value FROM json_each(?))', list);
-    return counts.map(({ queue, reason, records }) => ({ queue, reason, records }));
+    return counts.map(({ queue, reason, records, rows }) => ({ queue, reason, records, rows }));
   }
 
   #contextId(json: string): number {
@@ -438,12 +460,11 @@ export class Database {
     return 1 + (this.#get<{ seq: number }>("SELECT seq FROM sqlite_sequence WHERE name = 'dead_letters'")?.seq ?? 0);
   }
 
-  #count(queue: number, rows: number, lastN?: number): void {
+  #count(queue: number, rows: number, { points, bytes }: RowsSize, lastN?: number): void {
     this.#run(
-      'UPDATE queues SET queued = queued + ?, last_n = coalesce(?, last_n) WHERE id = ?',
-      rows,
-      lastN ?? null,
-      queue,
+      `UPDATE queues SET queued = queued + ?1, points = points + ?2, last_n = coalesce(?4, last_n),
+         bytes = CASE queued + ?1 WHEN 0 THEN 0 ELSE bytes + ?3 END WHERE id = ?5`,
+      ...[rows, points, bytes, lastN ?? null, queue],
     );
   }
 
@@ -489,8 +510,10 @@ function ranges(queue: number, seqs: readonly number[]): [number, number][] {
   return found;
 }
 
-function* singles(parts: readonly [number, number][]): Generator<[number, number]> {
-  for (const [from, to] of parts) for (let seq = from; seq <= to; seq++) yield [seq, seq];
+/** The ranges in pieces of at most so many rows. */
+function* steps(parts: readonly [number, number][], rows: number): Generator<[number, number]> {
+  for (const [from, to] of parts)
+    for (let seq = from; seq <= to; seq += rows) yield [seq, Math.min(to, seq + rows - 1)];
 }
 
 /** A condition on any row of a group means the whole group. */

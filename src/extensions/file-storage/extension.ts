@@ -10,6 +10,7 @@ import type {
   KeyValueKind,
   QueueName,
   QueueTotals,
+  RowsSize,
   Storage,
   StoredQueue,
   StoredRow,
@@ -108,6 +109,8 @@ export class FileStorage implements Component, Storage {
 
   async queue(name: QueueName): Promise<StoredQueue> {
     const id = (await this.#client.submit({ kind: 'queue', name })) as number;
+    const known = this.#queues.get(id);
+    if (known) return known;
     const queue = new OpenQueue(id, name, this.#client, this.#intake, this.#host);
     this.#queues.set(id, queue);
     // Its totals come with the next answer.
@@ -163,7 +166,10 @@ class OpenQueue implements StoredQueue {
   readonly #intake: Intake;
   readonly #host: Host;
   #listener: (changes: readonly DeadLetterChange[]) => void = () => {};
-  #totals: Totals = { queued: 0, lastSeq: 0, deadLetters: 0, deadLetterBytes: 0, oldestDeadLetterMs: undefined };
+  #totals: Totals = {
+    ...{ queued: 0, points: 0, bytes: 0, appended: 0, lastSeq: 0 },
+    ...{ deadLetters: 0, deadLetterBytes: 0, oldestDeadLetterMs: undefined },
+  };
 
   constructor(id: number, name: QueueName, client: StoreClient, intake: Intake, host: Host) {
     this.#id = id;
@@ -181,12 +187,12 @@ class OpenQueue implements StoredQueue {
     return this.#totals.lastSeq;
   }
 
-  async append(context: string, bodies: readonly string[], signal: AbortSignal): Promise<number> {
+  async append(context: string, bodies: readonly string[], points: number, signal: AbortSignal): Promise<number> {
     const lines = bodies.join('\n');
     for (;;) {
       await this.#intake.admission(signal);
       try {
-        const op = { kind: 'append', queue: this.#id, context, lines } as const;
+        const op = { kind: 'append', queue: this.#id, context, lines, points } as const;
         return (await this.#client.submit(op, { records: bodies.length, bytes: lines.length }, signal)) as number;
       } catch (error) {
         if (!(error instanceof RetryableError) || error.code !== 'storage_full') throw error;
@@ -199,8 +205,8 @@ class OpenQueue implements StoredQueue {
     return (await this.#client.submit({ kind: 'read', queue: this.#id, afterSeq, maxBytes })) as StoredRow[];
   }
 
-  async remove(seqs: readonly number[]): Promise<void> {
-    await this.#client.submit({ kind: 'remove', queue: this.#id, seqs });
+  async remove(seqs: readonly number[], size: RowsSize): Promise<void> {
+    await this.#client.submit({ kind: 'remove', queue: this.#id, seqs, size });
   }
 
   async setAside(seqs: readonly number[], note: DeadLetterNote): Promise<boolean> {

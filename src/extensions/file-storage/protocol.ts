@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../../component/error-codes.ts';
-import type { DeadLetterNote, DeadLetterReason, KeyValueKind, QueueName } from '../../component/storage.ts';
+import type { DeadLetterNote, DeadLetterReason, KeyValueKind, QueueName, RowsSize } from '../../component/storage.ts';
 import type { DeadLetterCount, Totals } from './database.ts';
 
 /** What the worker thread is started with. */
@@ -20,8 +20,14 @@ export interface StoreOptions {
  */
 export type Op =
   | { readonly kind: 'queue'; readonly name: QueueName }
-  | { readonly kind: 'append'; readonly queue: number; readonly context: string; readonly lines: string }
-  | { readonly kind: 'remove'; readonly queue: number; readonly seqs: readonly number[] }
+  | {
+      readonly kind: 'append';
+      readonly queue: number;
+      readonly context: string;
+      readonly lines: string;
+      readonly points: number;
+    }
+  | { readonly kind: 'remove'; readonly queue: number; readonly seqs: readonly number[]; readonly size: RowsSize }
   | {
       readonly kind: 'set_aside';
       readonly queue: number;

@@ -15,7 +15,8 @@ CREATE TABLE meta(version INTEGER NOT NULL) STRICT;
 INSERT INTO meta VALUES(${SCHEMA_VERSION});
 CREATE TABLE queues(
   id INTEGER PRIMARY KEY, exporter TEXT NOT NULL, signal TEXT NOT NULL,
-  queued INTEGER NOT NULL DEFAULT 0, last_n INTEGER NOT NULL DEFAULT 0, UNIQUE(exporter, signal)
+  queued INTEGER NOT NULL DEFAULT 0, points INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0,
+  last_n INTEGER NOT NULL DEFAULT 0, appended INTEGER NOT NULL DEFAULT 0, UNIQUE(exporter, signal)
 ) STRICT;
 CREATE TABLE contexts(id INTEGER PRIMARY KEY, json TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE records(
@@ -28,6 +29,7 @@ CREATE TABLE dead_letters(
   last_ms INTEGER NOT NULL, group_id INTEGER, group_size INTEGER, group_rejected INTEGER, counted INTEGER NOT NULL,
   agent_version TEXT NOT NULL, context INTEGER NOT NULL, crc32 INTEGER NOT NULL, body TEXT NOT NULL
 ) STRICT;
+CREATE INDEX dead_letters_by_queue ON dead_letters(queue);
 CREATE INDEX dead_letters_by_reason ON dead_letters(queue, reason);
 CREATE TABLE dead_letter_totals(
   queue INTEGER NOT NULL, reason TEXT NOT NULL, records INTEGER NOT NULL, bytes INTEGER NOT NULL,

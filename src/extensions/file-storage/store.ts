@@ -142,9 +142,9 @@ export class Store {
         return { value: id };
       }
       case 'append':
-        return { value: database.append(op.queue, op.context, op.lines.split('\n')) };
+        return { value: database.append(op.queue, op.context, op.lines.split('\n'), op.points) };
       case 'remove':
-        return { value: database.remove(op.queue, op.seqs) };
+        return { value: database.remove(op.queue, op.seqs, op.size) };
       case 'set_aside': {
         const done = database.setAside(
           op.queue,
