@@ -7,6 +7,7 @@ import { parseDuration } from './config/schema/values.ts';
 import { suggest } from './config/suggest.ts';
 import type { DeadLetterFilter, DeadLetterRow } from './extensions/file-storage/database.ts';
 import { DeadLetterTool } from './extensions/file-storage/dead-letter-tool.ts';
+import type { FileStorageConfig } from './extensions/file-storage/index.ts';
 import { systemClock } from './platform/system-clock.ts';
 import { escapeForTerminal } from './telemetry/escape.ts';
 import { decodeContext, decodeRecord } from './telemetry/record-codec.ts';
@@ -25,6 +26,7 @@ Flags:
   --json             machine-readable output
   --yes              redrive or drop all that match
   --allow-duplicates redrive also what the backend may have taken
+  --queued           drop what is queued for an exporter that is not configured any more; the agent must be stopped
   --storage ID       which store, when there are several
 `;
 
@@ -36,11 +38,16 @@ export async function runDeadLetterCommand(
   readConfig: (file: string) => AgentConfig,
 ): Promise<void> {
   const { action, ids, flags } = parse(args);
-  const tool = new DeadLetterTool(directoryOf(readConfig(flags.config!), flags.storage), systemClock);
+  const tool = new DeadLetterTool(storeOf(readConfig(flags.config!), flags.storage), systemClock);
   const filter = filterOf(ids, flags);
+  if (flags.queued) {
+    if (action !== 'drop' || flags.exporter === undefined || !flags.yes)
+      throw new UsageError('--queued goes with drop --exporter ID --yes');
+    return print(`${tool.dropQueued(flags.exporter)} dropped`);
+  }
   switch (action) {
     case 'list':
-      return list(tool, filter, Number(flags.limit ?? 100), flags.json ?? false);
+      return list(tool, filter, limitOf(flags.limit), flags.json ?? false);
     case 'show':
       return show(tool, ids);
     default:
@@ -70,7 +77,7 @@ function list(tool: DeadLetterTool, filter: DeadLetterFilter, limit: number, jso
 }
 
 function show(tool: DeadLetterTool, ids: readonly number[]): void {
-  const [row] = tool.list({ ids }, 1);
+  const [row] = tool.list({ only: ids[0]! }, 1);
   if (!row) throw new Error(`no dead letter ${ids[0]}`);
   print(JSON.stringify(summary(row)));
   try {
@@ -141,8 +148,15 @@ function parseFlags(args: readonly string[]) {
       json: { type: 'boolean' },
       yes: { type: 'boolean' },
       'allow-duplicates': { type: 'boolean' },
+      queued: { type: 'boolean' },
     },
   });
+}
+
+function limitOf(text = '100'): number {
+  const limit = Number(text);
+  if (!Number.isSafeInteger(limit) || limit < 1) throw new UsageError(`--limit takes a number, not "${text}"`);
+  return limit;
 }
 
 function filterOf(ids: readonly number[], { exporter, reason, since }: Flags): DeadLetterFilter {
@@ -160,14 +174,15 @@ function filterOf(ids: readonly number[], { exporter, reason, since }: Flags): D
   };
 }
 
-function directoryOf(config: AgentConfig, wanted: string | undefined): string {
+function storeOf(config: AgentConfig, wanted: string | undefined): { directory: string; maxBytes: number } {
   const stores = config.service.extensions.filter((key) => config.extensions.get(key)?.factory.type === 'file_storage');
   const key = wanted ?? stores[0];
   if (wanted === undefined && stores.length > 1)
     throw new UsageError(`several stores are configured: --storage ${stores.join(' or ')}`);
   if (key === undefined || !stores.includes(key))
     throw new UsageError(key === undefined ? 'no file_storage is configured' : `no store "${key}" is configured`);
-  return (config.extensions.get(key)!.config as { directory: string }).directory;
+  const { directory, max_bytes } = config.extensions.get(key)!.config as FileStorageConfig;
+  return { directory, maxBytes: max_bytes };
 }
 
 /** A row without its body. */

@@ -153,7 +153,9 @@ async function runDemo(): Promise<void> {
   const { received, unique } = await ask<Counts>(`${otlp.control}/counts`);
   await fleet.stop();
   await sink.stop();
-  const deadLetters = new DeadLetterTool(state, systemClock).totals().reduce((sum, { records }) => sum + records, 0);
+  const deadLetters = new DeadLetterTool({ directory: state, maxBytes: 2 ** 30 }, systemClock)
+    .totals()
+    .reduce((sum, { records }) => sum + records, 0);
   const lost = last.published - unique - deadLetters;
   say(
     `published ${last.published} received ${received} duplicates ${received - unique} dead-lettered ${deadLetters} lost ${lost}`,

@@ -34,7 +34,7 @@ export class BmcLogsReceiver implements Component {
     const { storage } = this.#config;
     if (storage === undefined)
       logger.warn('read positions are kept in memory: a restart reads the logs again, as `initial_history` says');
-    else this.#positions = new Positions(this.#host.storage(storage).keyValue(this.#receiver, 'position'), logger);
+    else this.#positions = new Positions(this.#host.storage(storage).keyValue(this.#receiver, 'position'), this.#host);
     const unverified = this.#config.endpoints.filter(({ tls }) => tls.insecure_skip_verify).length;
     if (unverified > 0) logger.warn('certificates of BMCs are not verified', { endpoints: unverified });
     await Promise.all(this.#endpoints.map((endpoint) => endpoint.start(this.#positions)));
@@ -42,6 +42,6 @@ export class BmcLogsReceiver implements Component {
 
   async shutdown(signal: AbortSignal): Promise<void> {
     await Promise.all(this.#endpoints.map((endpoint) => endpoint.shutdown(signal)));
-    await this.#positions?.flush();
+    await this.#positions?.close();
   }
 }

@@ -25,7 +25,7 @@ test('the good arrive, the poison is set aside, and an operator decides about it
   await writeFile(config, yaml);
   const dlq = async (...args: string[]) => {
     const { code, stdout, stderr } = await cli(['dlq', ...args, '--config', config]);
-    return { code, stdout, stderr, json: () => JSON.parse(stdout) };
+    return { code, stdout, stderr, json: () => JSON.parse(stdout || stderr) };
   };
   const agent = agentOf(yaml);
   t.after(async () => {

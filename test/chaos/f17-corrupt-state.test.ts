@@ -2,8 +2,9 @@
 // can be read, sets the damaged file aside, and never loses in silence: what is missing was told, and positions are
 // dropped with it, so that receivers read their sources again.
 import assert from 'node:assert/strict';
-import { copyFile, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import type { OpResult, StoreOptions } from '../../src/extensions/file-storage/protocol.ts';
 import { Store } from '../../src/extensions/file-storage/store.ts';
@@ -148,4 +149,90 @@ test(`${SEEDS} damaged stores: each starts, keeps what can be read, and tells wh
   }
   t.diagnostic(`${quarantined} of ${SEEDS} were set aside and replaced`);
   assert.ok(quarantined > 0);
+});
+
+type Tables = Readonly<Record<string, number>>;
+
+/** Damage to one place, and how many of the 297 records and 3 dead letters must survive it. */
+const PLACES: readonly [
+  what: string,
+  damage: (bytes: Buffer, roots: Tables) => Buffer,
+  records: number,
+  letters: number,
+][] = [
+  ...['queues', 'meta', 'requests', 'namespaces', 'key_values', 'dead_letter_totals', 'dead_letters_by_queue'].map(
+    (table): (typeof PLACES)[number] => [
+      `the page of ${table}`,
+      (bytes, roots) => zeroPage(bytes, roots[table]!),
+      297,
+      3,
+    ],
+  ),
+  ['the page of dead_letters', (bytes, roots) => zeroPage(bytes, roots.dead_letters!), 297, 0],
+  ['the first page', (bytes) => zeroPage(bytes, 1), 297, 3],
+  ['a bit of the header', (bytes) => bytes.fill(bytes[3]! ^ 1, 3, 4), 297, 3],
+  ['the second half of the file', (bytes) => bytes.subarray(0, bytes.length >> 1), 50, 0],
+];
+
+function zeroPage(bytes: Buffer, page: number): Buffer {
+  return bytes.fill(0, (page - 1) * 4_096, page * 4_096);
+}
+
+async function withoutLog(t: Parameters<typeof temporaryDirectory>[0]) {
+  const directory = await temporaryDirectory(t);
+  await makeState(directory);
+  const file = join(directory, 'outband.db');
+  // Everything in one file: what is damaged is not mended from the log.
+  const db = new DatabaseSync(file);
+  db.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get();
+  const rows = db.prepare('SELECT name, rootpage FROM sqlite_schema').all() as { name: string; rootpage: number }[];
+  db.close();
+  return { directory, file, roots: Object.fromEntries(rows.map(({ name, rootpage }) => [name, rootpage])) };
+}
+
+for (const [what, damage, records, letters] of PLACES)
+  test(`without ${what}: at least ${records} records and ${letters} dead letters survive`, async (t) => {
+    const { directory, file, roots } = await withoutLog(t);
+    await writeFile(file, damage(await readFile(file), roots));
+    // A process that died in the middle of an earlier rescue has left half a replacement.
+    await writeFile(`${file}.new`, 'half');
+    const store = new Store(optionsOf(directory), TIMES);
+    store.open();
+    const queue = value<number>(store.commit([QUEUE])[0]);
+    const rows = value<unknown[]>(store.commit([{ kind: 'read', queue, afterSeq: 0, maxBytes: 1e9 }])[0]);
+    const { corruptions, totals } = store.state();
+    store.close();
+    const { deadLetters, lastSeq } = totals.find(([id]) => id === queue)![1];
+    assert.equal(corruptions, 1);
+    assert.ok(rows.length >= records && deadLetters >= letters, `${rows.length} records, ${deadLetters} dead letters`);
+    assert.ok(lastSeq >= rows.length, 'numbers are not given out again');
+  });
+
+for (const [what, sql] of [
+  ['the last number is too low', 'UPDATE queues SET last_n = last_n & ~128'],
+  ['the last number is absurd', 'UPDATE queues SET last_n = last_n | (1 << 44)'],
+  ['nothing is said to be queued', 'UPDATE queues SET queued = 0'],
+] as const)
+  test(`totals that a flipped bit has changed (${what}) are held against the rows`, async (t) => {
+    const { directory, file } = await withoutLog(t);
+    const db = new DatabaseSync(file);
+    db.exec(sql);
+    db.close();
+    const store = new Store(optionsOf(directory), TIMES);
+    store.open();
+    const queue = value<number>(store.commit([QUEUE])[0]);
+    const first = value<number>(store.commit([{ kind: 'append', queue, context: '[]', lines: '{}', points: 1 }])[0]);
+    const [, totals] = store.state().totals[0]!;
+    store.close();
+    assert.deepEqual([first, totals.queued], [301, 298]);
+  });
+
+test('a process that died between the two renames of a rescue finds the replacement', async (t) => {
+  const { directory, file } = await withoutLog(t);
+  await rename(file, `${file}.new`);
+  const store = new Store(optionsOf(directory), TIMES);
+  store.open();
+  const queue = value<number>(store.commit([QUEUE])[0]);
+  assert.equal(store.state().totals.find(([id]) => id === queue)![1].queued, 297);
+  store.close();
 });

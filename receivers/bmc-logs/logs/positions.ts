@@ -1,11 +1,13 @@
-import type { Logger } from '../../../src/component/component.ts';
-import { describeError, OutbandError } from '../../../src/component/errors.ts';
+import type { Clock } from '../../../src/component/clock.ts';
+import type { Host, Logger } from '../../../src/component/component.ts';
 import type { KeyValue } from '../../../src/component/storage.ts';
 import { ServiceCursor, type StoredCursor } from './cursor.ts';
 import type { PendingKeys, StoredPart } from './ledger.ts';
 
 const SERVICE = 'service/';
 const TOLD = 'told/';
+/** A store that did not take positions is asked again after this time. */
+const RETRY_MS = 5_000;
 /** Of a cursor in one value; the store takes 1 MiB. */
 const PIECE_CHARS = 512 * 1024;
 
@@ -26,11 +28,15 @@ export class Positions {
   readonly #logger: Logger;
   readonly #changed = new Map<string, () => string | undefined>();
   #writing: Promise<void> | undefined;
-  #isFull = false;
+  readonly #clock: Clock;
+  /** Ends the waiting for a store that does not take them. */
+  readonly #stop = new AbortController();
+  #isRefused = false;
 
-  constructor(store: KeyValue, logger: Logger) {
+  constructor(store: KeyValue, { logger, clock }: Pick<Host, 'logger' | 'clock'>) {
     this.#store = store;
     this.#logger = logger;
+    this.#clock = clock;
   }
 
   of(endpoint: string): EndpointPositions {
@@ -45,8 +51,9 @@ export class Positions {
     });
   }
 
-  /** Resolves when everything that changed is written. */
-  async flush(): Promise<void> {
+  /** Writes what has changed, once more; what the store does not take now is given up. */
+  async close(): Promise<void> {
+    this.#stop.abort();
     while (this.#writing) await this.#writing;
   }
 
@@ -54,17 +61,20 @@ export class Positions {
     while (this.#changed.size > 0) {
       // What was changed in this turn of the event loop is written together.
       await Promise.resolve();
-      const values = Object.fromEntries([...this.#changed].flatMap(([key, value]) => pieces(key, value())));
+      const now = new Map(this.#changed);
       this.#changed.clear();
+      const values = Object.fromEntries([...now].flatMap(([key, value]) => pieces(key, value())));
       try {
         await this.#store.set(values);
-        this.#isFull = false;
+        this.#isRefused = false;
       } catch (error) {
-        if (this.#isFull && error instanceof OutbandError && error.code === 'storage_kv_full') continue;
-        this.#isFull = true;
-        this.#logger.warn('positions could not be stored; a restart sends what came since again', {
-          error: error instanceof OutbandError ? error : describeError(error),
-        });
+        if (!this.#isRefused)
+          this.#logger.warn('positions could not be stored; a restart sends what came since again', { error });
+        this.#isRefused = true;
+        if (this.#stop.signal.aborted) return;
+        // Tried again, with whatever has changed since.
+        for (const [key, value] of now) if (!this.#changed.has(key)) this.#changed.set(key, value);
+        await this.#clock.sleep(RETRY_MS, this.#stop.signal).catch(() => {});
       }
     }
   }

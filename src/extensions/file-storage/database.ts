@@ -10,7 +10,7 @@ import type {
 } from '../../component/storage.ts';
 import { VERSION } from '../../component/version.ts';
 import { pragma } from './open.ts';
-import { MOST_QUEUES, ROWS_PER_QUEUE } from './schema.ts';
+import { MOST_QUEUES, QUEUE_NAMES, ROWS_PER_QUEUE } from './schema.ts';
 
 /** What a row costs in the file beside its body. */
 const ROW_BYTES = 64;
@@ -21,6 +21,8 @@ const MOST_CONTEXTS_REMEMBERED = 20_000;
 
 /** Which dead letters are meant. What is not given does not matter. */
 export interface DeadLetterFilter {
+  /** This one row, and not the group that it may be of. */
+  readonly only?: number;
   readonly ids?: readonly number[];
   readonly exporter?: string;
   readonly reason?: DeadLetterReason;
@@ -69,6 +71,9 @@ export interface DeadLetterRow {
   readonly context: string;
   readonly body: string;
 }
+
+/** No context has this id. */
+const NO_CONTEXT = 0;
 
 /** A row of any table. */
 export type Row = Readonly<Record<string, string | number | null>>;
@@ -126,6 +131,7 @@ export class Database {
     this.#run('INSERT INTO queues(exporter, signal) VALUES(?, ?)', exporter, signal);
     const { id } = find()!;
     if (id > MOST_QUEUES) throw new Error(`more than ${MOST_QUEUES} queues in one store`);
+    this.setValues(QUEUE_NAMES, 'keep', { [id]: JSON.stringify({ exporter, signal }) }, Number.POSITIVE_INFINITY);
     return id;
   }
 
@@ -272,24 +278,36 @@ export class Database {
   }
 
   /** Writes a queue of a damaged database under its own id. */
-  restoreQueue(id: number, { exporter, signal }: QueueName, lastSeq: number): void {
+  restoreQueue(id: number, { exporter, signal }: QueueName, lastSeq: number, appended: number): void {
     this.#run(
-      'INSERT INTO queues(id, exporter, signal, last_n) VALUES(?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET last_n = max(last_n, ?4)',
-      ...[id, exporter, signal, lastSeq],
+      'INSERT INTO queues(id, exporter, signal, last_n, appended) VALUES(?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET last_n = max(last_n, ?4)',
+      ...[id, exporter, signal, lastSeq, appended],
     );
   }
 
-  /** Writes a record of a damaged database as it was. Its queue must be there. */
-  restoreRecord(row: Row, context: string): void {
+  /**
+   * Writes a record of a damaged database as it was. Its queue must be there.
+   * @param context undefined when it is lost or the record is not sound: it is set aside as `corrupt` when it is read
+   */
+  restoreRecord(row: Row, context: string | undefined): void {
     const { seq, enqueued_ms, redrives, crc32: sum, body } = row;
-    const values = [seq!, this.#contextId(context), enqueued_ms!, redrives!, sum!, body!];
+    const values = [
+      seq!,
+      this.#restoredContext(context),
+      Number(enqueued_ms),
+      Number(redrives),
+      Number(sum),
+      String(body),
+    ];
     this.#run('INSERT INTO records VALUES(?, ?, ?, ?, ?, ?)', ...values);
-    this.#count(Math.floor(Number(seq) / ROWS_PER_QUEUE), 1, { points: 1, bytes: String(body).length });
+    const queue = Math.floor(Number(seq) / ROWS_PER_QUEUE);
+    this.#count(queue, 1, { points: 1, bytes: String(body).length });
+    this.#run('UPDATE queues SET last_n = max(last_n, ?) WHERE id = ?', Number(seq) % ROWS_PER_QUEUE, queue);
   }
 
   /** Writes a dead letter of a damaged database as it was. */
-  restoreDeadLetter(row: Row, context: string): void {
-    const columns: Row = { ...row, context: this.#contextId(context) };
+  restoreDeadLetter(row: Row, context: string | undefined): void {
+    const columns: Row = { ...row, context: this.#restoredContext(context) };
     this.#run(
       `INSERT INTO dead_letters(${DEAD_LETTER_COLUMNS}) VALUES(${DEAD_LETTER_COLUMNS.map(() => '?')})`,
       ...DEAD_LETTER_COLUMNS.map((name) => columns[name] ?? null),
@@ -312,6 +330,20 @@ export class Database {
       this.#count(queue, 1, { points: 1, bytes: body.length }, n);
     }
     return this.#forget(ids);
+  }
+
+  /** Removes up to {@link CHUNK_ROWS} queued records of an exporter. @returns how many */
+  dropQueued(exporter: string): number {
+    let dropped = 0;
+    for (const { id, exporter: owner } of this.queues()) {
+      if (owner !== exporter || dropped > 0) continue;
+      const [from, to] = [id * ROWS_PER_QUEUE, (id + 1) * ROWS_PER_QUEUE];
+      const rows = this.#all(`SELECT seq FROM records WHERE seq > ? AND seq < ? LIMIT ${CHUNK_ROWS}`, from, to);
+      const seqs = rows.map(({ seq }) => Number(seq) - from);
+      this.remove(id, seqs, { points: seqs.length, bytes: 0 });
+      dropped = seqs.length;
+    }
+    return dropped;
   }
 
   drop(ids: readonly number[]): DeadLetterCount[] {
@@ -349,10 +381,10 @@ export class Database {
     newest_ms: number;
   }[] {
     return this.#all(
-      `SELECT exporter, totals.reason, records, bytes,
+      `SELECT exporter, totals.reason, totals.records, totals.bytes,
          (SELECT min(last_ms) FROM dead_letters d WHERE d.queue = totals.queue AND d.reason = totals.reason) AS oldest_ms,
          (SELECT max(last_ms) FROM dead_letters d WHERE d.queue = totals.queue AND d.reason = totals.reason) AS newest_ms
-       FROM dead_letter_totals totals JOIN queues ON queues.id = totals.queue WHERE bytes > 0 ORDER BY exporter, totals.reason`,
+       FROM dead_letter_totals totals JOIN queues ON queues.id = totals.queue WHERE totals.bytes > 0 ORDER BY exporter, totals.reason`,
     ) as never;
   }
 
@@ -411,6 +443,35 @@ export class Database {
     return this.#get<{ bytes: number }>('SELECT total(bytes) AS bytes FROM namespaces')!.bytes;
   }
 
+  /**
+   * Holds the totals against the rows: a flipped bit in them is seen by no other check. Numbers that were given out must
+   * never be given out again, and rows that are there must be read.
+   * @param countsAll whether all rows are counted, or only whether there are any
+   */
+  verifyTotals(countsAll: boolean): void {
+    for (const { id } of this.queues()) {
+      const [from, to] = [id * ROWS_PER_QUEUE, (id + 1) * ROWS_PER_QUEUE];
+      const within = 'FROM records WHERE seq > ? AND seq < ?';
+      const { queued, lastSeq } = this.totals(id);
+      const last = this.#get<{ seq: number | null }>(`SELECT max(seq) AS seq ${within}`, from, to)!.seq;
+      const lastRow = last === null ? 0 : last - from;
+      if (lastSeq < lastRow || lastSeq >= ROWS_PER_QUEUE / 2)
+        this.#run('UPDATE queues SET last_n = ? WHERE id = ?', lastRow, id);
+      if (!countsAll && queued > 0 === lastRow > 0) continue;
+      const { rows, bytes } = this.#get<{ rows: number; bytes: number }>(
+        `SELECT count(*) AS rows, total(length(body)) AS bytes ${within}`,
+        ...[from, to],
+      )!;
+      if (rows !== queued)
+        this.#run('UPDATE queues SET queued = ?, points = ?, bytes = ? WHERE id = ?', rows, rows, bytes, id);
+    }
+  }
+
+  /** The bytes of page 1 of this database, as a new one has them. */
+  firstPage(): Buffer {
+    return Buffer.from(this.db.serialize().subarray(0, Number(pragma(this.db, 'page_size'))));
+  }
+
   /** Bytes of pages in use, and of the whole file. */
   size(): { readonly used: number; readonly file: number; readonly free: number } {
     const page = Number(pragma(this.db, 'page_size'));
@@ -454,6 +515,10 @@ export class Database {
     const { id } = this.#get<{ id: number }>('SELECT id FROM contexts WHERE json = ?', json)!;
     this.#contextIds.set(json, id);
     return id;
+  }
+
+  #restoredContext(context: string | undefined): number {
+    return context === undefined ? NO_CONTEXT : this.#contextId(context);
   }
 
   #nextDeadLetterId(): number {
@@ -517,13 +582,14 @@ function* steps(parts: readonly [number, number][], rows: number): Generator<[nu
 }
 
 /** A condition on any row of a group means the whole group. */
-function conditions({ ids, exporter, reason, sinceMs, beforeMs, maxRedrives }: DeadLetterFilter) {
+function conditions({ only, ids, exporter, reason, sinceMs, beforeMs, maxRedrives }: DeadLetterFilter) {
   const parts: string[] = ['1'];
   const values: SQLInputValue[] = [];
   const add = (sql: string, ...more: SQLInputValue[]) => {
     parts.push(sql);
     values.push(...more);
   };
+  if (only !== undefined) add('dead_letters.id = ?', only);
   if (ids) {
     const list = 'SELECT value FROM json_each(?)';
     add(

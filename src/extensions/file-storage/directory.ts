@@ -28,7 +28,9 @@ export function prepareDirectory(directory: string, create: boolean): readonly s
   check(directory, lstatSync(directory), 'directory');
   for (const name of readdirSync(directory).filter((one) => OUR_FILES.test(one))) {
     const path = join(directory, name);
-    check(path, lstatSync(path), 'file');
+    const stats = lstatSync(path, { throwIfNoEntry: false });
+    // A former owner may be taking its files away.
+    if (stats) check(path, stats, 'file');
   }
   const type = Number(statfsSync(directory).type) >>> 0;
   const refused = REFUSED_FILE_SYSTEMS.get(type);

@@ -15,22 +15,24 @@ import type {
   StoredQueue,
   StoredRow,
 } from '../../component/storage.ts';
+import { dropBallast } from './ballast.ts';
 import type { Totals } from './database.ts';
 import { prepareDirectory } from './directory.ts';
 import type { FileStorageConfig } from './index.ts';
 import { Intake } from './intake.ts';
 import { type StorageMetrics, storageMetrics } from './metrics.ts';
+import { sqliteCode } from './open.ts';
 import { type OwnerLock, takeOwnerLock } from './owner-lock.ts';
 import type { StoreOptions, StoreState } from './protocol.ts';
 import { StoreClient, spawnWorker } from './store-client.ts';
 
 /** The thread looks for wishes of the command line this often, and does its housekeeping. */
 const TICK_MS = 1_000;
-/** Bytes of records that wait for a commit; beyond them callers wait. */
-const MOST_UNCOMMITTED_BYTES = 8 * 1024 * 1024;
+const ORPHANS_AFTER_TICKS = 3;
 const KEY_VALUE_SHARE = 0.2;
 const SLACK_SHARE = 0.02;
 export const DATABASE_NAME = 'outband.db';
+const BALLAST_NAME = 'ballast';
 
 /** The main thread's half of the store: who may write when, and who hears of what. */
 export class FileStorage implements Component, Storage {
@@ -57,11 +59,16 @@ export class FileStorage implements Component, Storage {
     const { max_bytes, dead_letter, commit, ballast_bytes, directory } = config;
     this.#metrics = storageMetrics(host.meter, id);
     const queueBytes = max_bytes * (1 - KEY_VALUE_SHARE - SLACK_SHARE) - dead_letter.max_bytes;
-    this.#intake = new Intake(queueBytes, host.clock, (isOpen) => this.#reportIntake(isOpen));
+    this.#intake = new Intake(
+      queueBytes,
+      () => this.#client.pendingBytes,
+      host.clock,
+      (isOpen) => this.#reportIntake(isOpen),
+    );
     this.#client = new StoreClient({
       store: {
         file: join(directory, DATABASE_NAME),
-        ballastFile: join(directory, 'ballast'),
+        ballastFile: join(directory, BALLAST_NAME),
         maxBytes: max_bytes,
         deadLetterMaxBytes: dead_letter.max_bytes,
         deadLetterOnFull: dead_letter.on_full,
@@ -82,8 +89,17 @@ export class FileStorage implements Component, Storage {
     const { directory, create_directory, timeout } = this.#config;
     const { clock, logger } = this.#host;
     for (const warning of prepareDirectory(directory, create_directory)) logger.warn(warning);
-    this.#lock = await takeOwnerLock(directory, timeout, clock);
-    await this.#client.open();
+    try {
+      this.#lock = await takeOwnerLock(directory, timeout, clock);
+      await this.#client.open();
+    } catch (error) {
+      if (!isForWantOfRoom(error)) throw error;
+      // Opening writes, too. What was kept back for a full disk is given back now.
+      logger.warn('the disk is full: the store gives its ballast back, and is opened again', { error });
+      dropBallast(join(directory, BALLAST_NAME));
+      this.#lock ??= await takeOwnerLock(directory, timeout, clock);
+      await this.#client.open();
+    }
     this.#ticking = this.#tick();
   }
 
@@ -132,7 +148,7 @@ export class FileStorage implements Component, Storage {
       const changes = state.changes.filter(({ queue }) => queue === id);
       this.#queues.get(id)?.onState(totals, changes);
     }
-    this.#intake.update(state.queueBytes, this.#client.pendingBytes < MOST_UNCOMMITTED_BYTES);
+    this.#intake.update(state.queueBytes);
   }
 
   /** The new thread tells of the queues only once it was asked for them. */
@@ -152,11 +168,30 @@ export class FileStorage implements Component, Storage {
 
   async #tick(): Promise<void> {
     const { clock } = this.#host;
-    while (!this.#stop.signal.aborted) {
+    for (let ticks = 0; !this.#stop.signal.aborted; ticks++) {
       await clock.sleep(TICK_MS, this.#stop.signal).catch(() => {});
       await this.#client.tick();
+      // All exporters have asked for their queues by now.
+      if (ticks === ORPHANS_AFTER_TICKS) await this.#tellOrphans().catch(() => {});
     }
   }
+
+  async #tellOrphans(): Promise<void> {
+    const queues = (await this.#client.submit({ kind: 'queues' })) as (QueueName & Totals & { readonly id: number })[];
+    for (const { id, exporter, queued, deadLetters } of queues)
+      if (!this.#queues.has(id) && queued + deadLetters > 0)
+        this.#host.logger.warn('the store holds records of an exporter that is not configured', {
+          ...{ exporter, queued, dead_letters: deadLetters },
+          hint: `configure it again, or stop the agent and remove them: outband dlq drop --exporter ${exporter} --queued --yes`,
+        });
+  }
+}
+
+/** SQLITE_FULL, or SQLITE_IOERR while a lock, a journal or shared memory was made. */
+function isForWantOfRoom(error: unknown): boolean {
+  const primary = (sqliteCode(error) ?? 0) & 0xff;
+  if (primary === 13 || primary === 10) return true;
+  return error instanceof OutbandError && (error.code === 'storage_full' || error.code === 'storage_io');
 }
 
 class OpenQueue implements StoredQueue {

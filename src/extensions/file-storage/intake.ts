@@ -5,6 +5,8 @@ const CLOSES_AT = 0.95;
 const OPENS_AT = 0.85;
 /** After the disk refused a write, the next one tries after this time. */
 const REFUSED_WAIT_MS = 5_000;
+/** Beyond this much that is not committed yet, callers wait: the disk is slow. */
+const MOST_UNCOMMITTED_BYTES = 8 * 1024 * 1024;
 
 /**
  * Whether the store takes more. It stops at 95 % of the queues' share and goes on at 85 %, so that what is being sent
@@ -12,27 +14,30 @@ const REFUSED_WAIT_MS = 5_000;
  */
 export class Intake {
   readonly #limitBytes: number;
+  readonly #pendingBytes: () => number;
   readonly #clock: Clock;
   readonly #onChange: (isOpen: boolean) => void;
+  #usedBytes = 0;
   #hasRoom = true;
-  #hasPatience = true;
   #refusedUntil = Number.NEGATIVE_INFINITY;
   #told = true;
   readonly #waiting = new Set<() => void>();
 
-  /** @param onChange called when the intake closes for want of room, and when it opens again */
-  constructor(limitBytes: number, clock: Clock, onChange: (isOpen: boolean) => void) {
+  /**
+   * @param limitBytes for all queues together
+   * @param pendingBytes of records that were handed to the writer and are not in the file yet
+   * @param onChange called when the intake closes for want of room, and when it opens again
+   */
+  constructor(limitBytes: number, pendingBytes: () => number, clock: Clock, onChange: (isOpen: boolean) => void) {
     this.#limitBytes = limitBytes;
+    this.#pendingBytes = pendingBytes;
     this.#clock = clock;
     this.#onChange = onChange;
   }
 
-  /**
-   * @param usedBytes of the queues, as the file holds them
-   * @param hasPatience whether the writer keeps up with what was handed to it
-   */
-  update(usedBytes: number, hasPatience: boolean): void {
-    this.#hasPatience = hasPatience;
+  /** @param usedBytes of the queues, as the file holds them */
+  update(usedBytes: number): void {
+    this.#usedBytes = usedBytes;
     this.#hasRoom = usedBytes < this.#limitBytes * (this.#hasRoom ? CLOSES_AT : OPENS_AT);
     this.#tell();
     if (this.#isOpen) for (const wake of this.#waiting) wake();
@@ -61,7 +66,9 @@ export class Intake {
   }
 
   get #isOpen(): boolean {
-    return this.#hasRoom && this.#hasPatience && this.#clock.monotonic() >= this.#refusedUntil;
+    const pending = this.#pendingBytes();
+    const fits = this.#usedBytes + pending < this.#limitBytes * CLOSES_AT;
+    return this.#hasRoom && fits && pending < MOST_UNCOMMITTED_BYTES && this.#clock.monotonic() >= this.#refusedUntil;
   }
 
   #tell(): void {

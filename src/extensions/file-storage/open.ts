@@ -6,7 +6,7 @@ import { SCHEMA_VERSION, TABLES } from './schema.ts';
 const PAGE_BYTES = 4_096;
 const BUSY_TIMEOUT_MS = 5_000;
 /** Up to this size the whole file is checked at start; above it the small tables, and rows by their CRC as they are read. */
-const WHOLE_CHECK_BYTES = 256 * 1024 * 1024;
+export const WHOLE_CHECK_BYTES = 256 * 1024 * 1024;
 const SMALL_TABLES = ['meta', 'queues', 'dead_letter_totals', 'namespaces', 'requests'];
 
 /**
@@ -92,7 +92,7 @@ function checkPages(db: DatabaseSync, bytes: number): void {
   const checks = bytes <= WHOLE_CHECK_BYTES ? [''] : SMALL_TABLES.map((table) => `(${table})`);
   for (const part of checks) {
     const found = pragma(db, `quick_check${part}`);
-    if (found !== 'ok') throw new DamagedError(String(found).split('\n')[0]);
+    if (found !== 'ok') throw new DamagedError(String(found).split('\n').slice(0, 2).join(' '));
   }
 }
 

@@ -6,7 +6,8 @@ import { OutbandError } from '../../component/errors.ts';
 import { sqliteCode } from './open.ts';
 
 const BUSY = 5;
-const NOT_A_DATABASE = 26;
+/** Corrupt, written by a newer SQLite (read-only to us), or no database at all. */
+const GARBAGE = [11, 8, 26];
 const RETRY_MS = 50;
 
 export interface OwnerLock {
@@ -41,7 +42,7 @@ export function tryLock(directory: string): OwnerLock | undefined {
     db.close();
     const code = (sqliteCode(error) ?? 0) & 0xff;
     if (code === BUSY) return undefined;
-    if (code !== NOT_A_DATABASE) throw error;
+    if (!GARBAGE.includes(code)) throw error;
     // Garbage: an owner would have it locked, and reading it would have been "busy".
     rmSync(file);
     closeSync(openSync(file, 'wx', 0o600));

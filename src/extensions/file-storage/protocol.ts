@@ -48,6 +48,7 @@ export type Op =
       readonly values: Readonly<Record<string, string | undefined>>;
     }
   | { readonly kind: 'read'; readonly queue: number; readonly afterSeq: number; readonly maxBytes: number }
+  | { readonly kind: 'queues' }
   | { readonly kind: 'list'; readonly namespace: string; readonly prefix: string };
 
 /** To the worker. `tick`: whatever is done from time to time; at least every 2 s. */

@@ -4,6 +4,8 @@ export const SCHEMA_VERSION = 1;
 /** A quarter of the reachable numbers: 512 queues with 2^44 rows each, all within what a double holds exactly. */
 export const ROWS_PER_QUEUE = 2 ** 44;
 export const MOST_QUEUES = 511;
+/** The namespace in which the names of queues stand once more, for the day on which `queues` cannot be read. */
+export const QUEUE_NAMES = 'queues';
 
 /**
  * `records.seq` is `queue * 2^44 + n`, so that the rows of one queue lie together without an index. What rows of a batch

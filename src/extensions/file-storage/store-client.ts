@@ -82,9 +82,13 @@ export class StoreClient {
     worker.on('error', (error) => this.#died(worker, error));
     worker.on('exit', () => this.#died(worker, new Error('the thread ended')));
     const reply = await opened;
-    if (reply instanceof Error) throw reply;
-    const failed = reply.results[0];
+    const failed = reply instanceof Error ? undefined : reply.results[0];
+    if (!(reply instanceof Error) && !(failed && 'error' in failed)) return;
+    // Its end is no death that is to be cured.
+    this.#worker = undefined;
+    await worker.terminate();
     if (failed && 'error' in failed) throw new OutbandError(failed.error.code, failed.error.message);
+    throw reply;
   }
 
   /**

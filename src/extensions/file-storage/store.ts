@@ -1,11 +1,13 @@
-import type { DatabaseSync } from 'node:sqlite';
+import { statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { describeError, OutbandError } from '../../component/errors.ts';
 import { dropBallast, ensureBallast, freeBytes } from './ballast.ts';
 import { Database, KeyValueFullError } from './database.ts';
 import { answerRequests } from './dead-letter-requests.ts';
-import { isDamage, openDatabase, pragma, sqliteCode } from './open.ts';
+import { isDamage, openDatabase, pragma, sqliteCode, WHOLE_CHECK_BYTES } from './open.ts';
 import type { Change, Op, OpResult, StoreOptions, StoreState } from './protocol.ts';
-import { type KnownQueue, salvage, setAside } from './quarantine.ts';
+import { dropReplacement, finishReplacement, replace, replacementOf } from './quarantine.ts';
+import { type KnownQueue, salvage } from './salvage.ts';
 
 const SQLITE_IOERR = 10;
 const SQLITE_FULL = 13;
@@ -37,6 +39,8 @@ export class Store {
   #ioErrors = 0;
   #failedSyncs = 0;
   #corruptions = 0;
+  /** Why the process must end. */
+  #fatal: string | undefined;
   #changes: Change[] = [];
   #commitMs: number[] = [];
   #warnings: string[] = [];
@@ -51,7 +55,7 @@ export class Store {
     this.#databaseNow();
     const { ballastFile, ballastBytes, maxBytes, file } = this.#options;
     const needed = maxBytes + 8 * 1024 * 1024 + ballastBytes;
-    const free = freeBytes(file.slice(0, file.lastIndexOf('/')));
+    const free = freeBytes(dirname(file));
     if (free < needed) this.#warnings.push(`the disk has ${free} bytes free; a full store needs ${needed}`);
     ensureBallast(ballastFile, ballastBytes);
   }
@@ -68,7 +72,7 @@ export class Store {
   }
 
   #commitWhatFrees(ops: readonly Op[], failed: Failed): OpResult[] {
-    const frees = ({ kind }: Op) => kind === 'remove' || kind === 'set_aside' || kind === 'read' || kind === 'list';
+    const frees = ({ kind }: Op) => ['remove', 'set_aside', 'read', 'list', 'queues'].includes(kind);
     try {
       const done = this.#transaction(ops.filter(frees));
       // Only a checkpoint turns what was freed into room.
@@ -113,7 +117,7 @@ export class Store {
       ioErrors: this.#ioErrors,
       corruptions: this.#corruptions,
       warnings: this.#warnings,
-      ...(this.#failedSyncs >= MOST_FAILED_SYNCS && { fatal: 'the disk failed to sync three times in a row' }),
+      ...(this.#fatal !== undefined && { fatal: this.#fatal }),
     };
     this.#changes = [];
     this.#commitMs = [];
@@ -138,7 +142,7 @@ export class Store {
     switch (op.kind) {
       case 'queue': {
         const id = database.queueId(op.name);
-        this.#known.set(id, { ...op.name, id, lastSeq: 0 });
+        this.#known.set(id, { ...op.name, id, lastSeq: 0, appended: 0 });
         return { value: id };
       }
       case 'append':
@@ -162,9 +166,14 @@ export class Store {
         return { value: ids.length };
       }
       case 'set_values':
+        // What a running receiver believes to have read is not true any more.
+        if (this.#fatal !== undefined && op.namespaceKind === 'position')
+          return { error: { code: 'storage_corrupt', message: this.#fatal } };
         return this.#setValues(database, op, keyValueMaxBytes);
       case 'read':
         return { value: database.read(op.queue, op.afterSeq, op.maxBytes) };
+      case 'queues':
+        return { value: database.queues().map((queue) => ({ ...queue, ...database.totals(queue.id) })) };
       case 'list':
         return { value: database.listValues(op.namespace, op.prefix) };
     }
@@ -185,26 +194,56 @@ export class Store {
   }
 
   #openSound(): Database {
-    const { file, maxBytes } = this.#options;
-    const open = () => new Database(openDatabase(file, maxBytes), this.#times.now);
+    const { file } = this.#options;
     try {
-      const database = open();
+      finishReplacement(file);
+      const database = this.#open(file);
       // A failed sync may have left a hole in the WAL; what is committed after it would be lost with it.
-      if (this.#failedSyncs > 0) checkpointWhole(database.db);
+      if (this.#failedSyncs > 0) this.#checkpointWhole(database);
       return database;
     } catch (error) {
       if (!isDamage(error)) throw error;
-      const aside = setAside(file, this.#times.now());
-      const database = open();
-      const saved = salvage(aside, database, [...this.#known.values()], this.#times.monotonic);
-      this.#corruptions++;
-      this.#warnings.push(
-        `the database was damaged (${describeError(error)}) and is set aside as ${aside}; ` +
-          `${saved.records} records and ${saved.deadLetters} dead letters were saved` +
-          (saved.complete ? '' : '; receivers read their sources again'),
-      );
-      return database;
+      this.#replaceDamaged(describeError(error));
+      return this.#open(file);
     }
+  }
+
+  #open(file: string): Database {
+    const database = new Database(openDatabase(file, this.#options.maxBytes), this.#times.now);
+    try {
+      database.transaction(() => database.verifyTotals(statSync(file).size <= WHOLE_CHECK_BYTES));
+      return database;
+    } catch (error) {
+      database.db.close();
+      throw error;
+    }
+  }
+
+  /** The new one takes the place only when all that could be saved is in it. */
+  #replaceDamaged(why: string): void {
+    const { file, maxBytes } = this.#options;
+    const wasRunning = this.#known.size > 0;
+    dropReplacement(file);
+    const fresh = new Database(openDatabase(replacementOf(file), maxBytes), this.#times.now);
+    const saved = salvage(file, fresh, [...this.#known.values()], this.#times.monotonic);
+    pragma(fresh.db, 'wal_checkpoint(TRUNCATE)');
+    fresh.db.close();
+    const aside = replace(file, this.#times.now());
+    this.#corruptions++;
+    this.#warnings.push(
+      `the database was damaged (${why}) and is set aside as ${aside}; ` +
+        `${saved.records} records and ${saved.deadLetters} dead letters were saved` +
+        (saved.complete ? '' : '; records are missing, and receivers read their sources again'),
+    );
+    // Receivers that run know more than was saved; only a start lets them read again.
+    if (wasRunning && !saved.complete) this.#fatal = 'records in the store were damaged; a new start reads them again';
+  }
+
+  #checkpointWhole({ db }: Database): void {
+    const { busy } = db.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get() as { busy: number };
+    if (busy === 0) return;
+    db.close();
+    throw new OutbandError('storage_io', 'the write-ahead log cannot be emptied after a failed sync');
   }
 
   /** What an error means, and what must be done before the next transaction. */
@@ -213,8 +252,9 @@ export class Store {
     const message = describeError(error);
     const primary = (code ?? 0) & 0xff;
     if (primary === SQLITE_FULL) {
-      // Within our own limit: it is the disk that is full. Some room of ours lets the store drain.
-      dropBallast(this.#options.ballastFile);
+      // Either our own limit or the disk; in the second case some room of ours lets the store drain.
+      const { ballastFile, ballastBytes } = this.#options;
+      if (freeBytes(dirname(ballastFile)) < ballastBytes) dropBallast(ballastFile);
       return { code: 'storage_full', message };
     }
     if (isDamage(error)) {
@@ -223,6 +263,7 @@ export class Store {
     }
     this.#ioErrors++;
     if (code !== undefined && FSYNC_FAILED.includes(code)) this.#failedSyncs++;
+    if (this.#failedSyncs >= MOST_FAILED_SYNCS) this.#fatal = 'the disk failed to sync three times in a row';
     if (primary === SQLITE_IOERR) this.#closeAbruptly();
     return { code: error instanceof OutbandError ? error.code : 'storage_io', message };
   }
@@ -266,7 +307,8 @@ export class Store {
     try {
       const database = this.#databaseNow();
       this.#lastTotals = [...this.#known.keys()].map((id) => [id, database.totals(id)] as const);
-      for (const [id, { lastSeq }] of this.#lastTotals) this.#known.set(id, { ...this.#known.get(id)!, lastSeq });
+      for (const [id, { lastSeq, appended }] of this.#lastTotals)
+        this.#known.set(id, { ...this.#known.get(id)!, lastSeq, appended });
     } catch {
       // The next transaction finds the same and says so.
     }
@@ -286,9 +328,4 @@ export class Store {
     }
     return this.#lastSizes;
   }
-}
-
-function checkpointWhole(db: DatabaseSync): void {
-  const { busy } = db.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get() as { busy: number };
-  if (busy !== 0) throw new OutbandError('storage_io', 'the write-ahead log cannot be emptied after a failed sync');
 }
