@@ -41,8 +41,8 @@ export class DebugSender implements Sender {
         for (const { attributes, value } of dataPoints)
           this.#line(
             verbosity === 'normal'
-              ? [descriptor.name, JSON.stringify(attributes), JSON.stringify(value)].join('  ')
-              : JSON.stringify({ ...descriptor, attributes, value, resource: resource.attributes }),
+              ? [descriptor.name, text(attributes), text(value)].join('  ')
+              : text({ ...descriptor, attributes, value, resource: resource.attributes }),
           );
     return { kind: 'accepted' };
   }
@@ -60,18 +60,20 @@ export class DebugSender implements Sender {
   }
 
   #line(text: string): void {
-    this.#write(escapeForTerminal(text.slice(0, MAX_LINE_CHARS)));
+    this.#write(escapeForTerminal(text.slice(0, MAX_LINE_CHARS)).slice(0, MAX_LINE_CHARS));
   }
 }
 
 function short({ hrTime, severityText, body, resource, eventName }: ReadableLogRecord): string {
   const host = resource.attributes['host.name'] ?? '-';
-  return [time(hrTime), severityText ?? '-', host, eventName ?? '-', body].join('  ');
+  return [time(hrTime), severityText ?? '-', host, eventName ?? '-', typeof body === 'string' ? body : text(body)].join(
+    '  ',
+  );
 }
 
 function full(record: ReadableLogRecord): string {
   const { hrTime, hrTimeObserved, severityNumber, severityText, eventName, body, attributes, resource } = record;
-  return JSON.stringify({
+  return text({
     time: time(hrTime),
     observed: time(hrTimeObserved),
     severityNumber,
@@ -83,6 +85,12 @@ function full(record: ReadableLogRecord): string {
   });
 }
 
+/** JSON, with what JSON cannot say as text. */
+function text(value: unknown): string {
+  return JSON.stringify(value, (_, item) => (typeof item === 'bigint' ? String(item) : item));
+}
+
 function time([seconds, nanos]: readonly [number, number]): string {
-  return seconds === 0 ? '-' : new Date(seconds * 1_000 + nanos / 1e6).toISOString();
+  const date = new Date(seconds * 1_000 + nanos / 1e6);
+  return seconds === 0 || Number.isNaN(date.getTime()) ? '-' : date.toISOString();
 }

@@ -5,6 +5,8 @@ import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 
 const DAY_MS = 86_400_000;
+/** What stands between name and extension of a renamed file. */
+const STAMP = /^\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}\.\d{3}Z(-\d{4})?$/;
 
 export interface RotationSettings {
   readonly path: string;
@@ -30,6 +32,8 @@ export class RotatingFile {
   readonly #settings: RotationSettings;
   #file: FileHandle | undefined;
   #bytes = 0;
+  #wasOpen = false;
+  #compressing: Promise<void> = Promise.resolve();
   /** Lines that a former process left unfinished. */
   tornLines = 0;
 
@@ -40,7 +44,10 @@ export class RotatingFile {
   async open(): Promise<void> {
     const { path, append, createDirectory } = this.#settings;
     if (createDirectory) await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    this.#file = await open(path, append ? 'a+' : 'w+', 0o600);
+    this.#file = await open(path, 'a+', 0o600);
+    // Once, and never again when the file is opened anew.
+    if (!append && !this.#wasOpen) await this.#file.truncate(0);
+    this.#wasOpen = true;
     this.#bytes = (await this.#file.stat()).size;
     if (this.#bytes === 0) return;
     const last = Buffer.alloc(1);
@@ -60,6 +67,11 @@ export class RotatingFile {
   }
 
   async close(): Promise<void> {
+    await this.#closeFile();
+    await this.#compressing;
+  }
+
+  async #closeFile(): Promise<void> {
     await this.#file?.close();
     this.#file = undefined;
   }
@@ -71,7 +83,7 @@ export class RotatingFile {
       if (this.#settings.sync) await file.datasync();
       this.#bytes += bytes.length;
     } catch (error) {
-      await file.truncate(this.#bytes).catch(() => this.close());
+      await file.truncate(this.#bytes).catch(() => this.#closeFile());
       throw error;
     }
   }
@@ -79,11 +91,15 @@ export class RotatingFile {
   async #rotate(): Promise<void> {
     const { path, compress } = this.#settings;
     const backup = await this.#freeName();
-    await this.close();
+    await this.#closeFile();
     await rename(path, backup);
     await this.open();
-    if (compress) await gzipFile(backup);
-    await this.#removeOld();
+    // Beside the lines that go on; one file at a time.
+    const tidy = async () => {
+      if (compress) await gzipFile(backup);
+      await this.#removeOld();
+    };
+    this.#compressing = this.#compressing.then(tidy).catch(() => {});
   }
 
   /** `<name>-<UTC>.<ext>`; never one that exists. */
@@ -102,8 +118,15 @@ export class RotatingFile {
     const { path, maxBackups, maxDays, nowMs } = this.#settings;
     const extension = extname(path);
     const prefix = `${basename(path, extension)}-`;
-    const isBackup = (name: string) =>
-      name.startsWith(prefix) && (name.endsWith(extension) || name.endsWith(`${extension}.gz`));
+    // By the whole form of the name: `logs-audit.json` is nobody's backup.
+    const isBackup = (name: string) => {
+      const bare = name.endsWith('.gz') ? name.slice(0, -'.gz'.length) : name;
+      return (
+        bare.startsWith(prefix) &&
+        bare.endsWith(extension) &&
+        STAMP.test(bare.slice(prefix.length, bare.length - extension.length))
+      );
+    };
     const backups = (await readdir(dirname(path)))
       .filter(isBackup)
       .sort()
@@ -133,6 +156,11 @@ async function modified(path: string): Promise<number> {
 }
 
 async function gzipFile(path: string): Promise<void> {
-  await pipeline(createReadStream(path), createGzip(), createWriteStream(`${path}.gz`, { mode: 0o600 }));
+  try {
+    await pipeline(createReadStream(path), createGzip(), createWriteStream(`${path}.gz`, { mode: 0o600 }));
+  } catch (error) {
+    await rm(`${path}.gz`, { force: true });
+    throw error;
+  }
   await rm(path);
 }

@@ -4,11 +4,9 @@ import type { ResourceMetrics } from '@opentelemetry/sdk-metrics';
 import type { Host } from '../../src/component/component.ts';
 import { describeError } from '../../src/component/errors.ts';
 import type { SendContext, Sender, SendResult } from '../../src/component/exporter.ts';
+import { failureOfStatus } from '../../src/component/http-failure.ts';
 import type { JsExporterConfig } from './index.ts';
 import { type ForeignExporter, loadExporter } from './load.ts';
-
-/** Statuses that say the same as over our own transport; everything else may heal. */
-const SET_UP_AT_FAULT: ReadonlySet<number> = new Set([401, 403, 404, 405, 407, 415, 431]);
 
 /**
  * Any exporter that was written for OpenTelemetry JS. It may retry and hide a partial success inside itself; what it
@@ -75,12 +73,17 @@ export class JsExporterSender implements Sender {
         reject(signal.reason);
       };
       signal.addEventListener('abort', aborted, { once: true });
+      const threw = (error: unknown) => {
+        if (close()) resolve({ kind: 'retry', reason: `the exporter threw: ${describeError(error)}` });
+      };
       try {
-        this.#exporter!.export(data as never, (result) => {
+        const returned: unknown = this.#exporter!.export(data as never, (result) => {
           if (close()) resolve(outcomeOf(result));
         });
+        // Some are async functions: their rejection is nobody's otherwise, and would end the process.
+        Promise.resolve(returned).catch(threw);
       } catch (error) {
-        if (close()) resolve({ kind: 'retry', reason: `the exporter threw: ${describeError(error)}` });
+        threw(error);
       }
     });
   }
@@ -93,10 +96,5 @@ export function outcomeOf(result: ExportResult): SendResult {
   const reason = error ? describeError(error) : 'the exporter failed without a reason';
   const status = typeof error?.code === 'number' ? error.code : undefined;
   if (status === undefined) return { kind: 'retry', reason };
-  const failure = { reason: `HTTP ${status}: ${reason}`, status };
-  if (status === 400 || status === 422) return { kind: 'reject', ...failure };
-  if (status === 413) return { kind: 'too_large', ...failure };
-  if (SET_UP_AT_FAULT.has(status) || (status >= 300 && status < 400)) return { kind: 'hold', ...failure };
-  if (status === 500 || status === 501 || status > 504) return { kind: 'suspect', cause: 'server_error', ...failure };
-  return { kind: 'retry', ...failure };
+  return failureOfStatus(status, `HTTP ${status}: ${reason}`);
 }

@@ -38,7 +38,7 @@ export class Connection {
       headersTimeout: 0,
       bodyTimeout: 0,
       ...(proxy_url !== undefined && { httpProxy: proxy_url, httpsProxy: proxy_url }),
-      connect: {
+      ...forBoth({
         timeout: 0,
         rejectUnauthorized: !tls.insecure_skip_verify,
         minVersion: `TLSv${tls.min_version}`,
@@ -46,7 +46,7 @@ export class Connection {
         ...(tls.server_name_override !== undefined && { servername: tls.server_name_override }),
         ...(own && { ca: tls.include_system_ca_certs_pool ? [...rootCertificates, ...own] : own }),
         ...(material.cert !== undefined && { cert: material.cert, key: material.key! }),
-      },
+      }),
     });
     await old?.close();
   }
@@ -54,6 +54,11 @@ export class Connection {
   async close(): Promise<void> {
     await this.#dispatcher?.destroy();
   }
+}
+
+/** Directly, and through the tunnel of a proxy, which has a setting of its own. */
+function forBoth<T>(tls: T): { readonly connect: T; readonly requestTls: T } {
+  return { connect: tls, requestTls: tls };
 }
 
 type Tls = OtlpHttpConfig['tls'];

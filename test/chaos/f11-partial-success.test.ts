@@ -2,6 +2,8 @@
 // kept as a group, since nobody knows which they were; the numbers add up.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { DeadLetterTool } from '../../src/extensions/file-storage/dead-letter-tool.ts';
+import { systemClock } from '../../src/platform/system-clock.ts';
 import { deliveryScene } from '../support/delivery-scene.ts';
 
 const CASES: readonly [what: string, reply: string, refused: number][] = [
@@ -35,4 +37,36 @@ test('a 2xx that is no OTLP reply: not sent again, kept, and sent once more only
   const queue = await store.storage.queue({ exporter: 'other', signal: 'logs' });
   assert.equal(queue.totals.deadLetters, 0, 'another exporter has none of them');
   assert.equal((await books()).deadLettered, 10);
+});
+
+test('without room for the group it is not sent again: only the setting aside is tried again', async (t) => {
+  const { sink, offer, books, metrics } = await deliveryScene(t, {
+    exporter: { encoding: 'json' },
+    storage: { dead_letter: { max_bytes: '1KiB' } },
+  });
+  sink.reply = { body: '{"partialSuccess":{"rejectedLogRecords":3}}', contentType: 'application/json' };
+  await offer(100);
+  while ((await metrics.value('otelcol_exporter_held', { reason: 'dead_letter_full' })) === 0)
+    await new Promise(setImmediate);
+  assert.equal(sink.requests, 1);
+  const { sent, inFlight, deadLettered } = await books();
+  assert.deepEqual([sent, inFlight, deadLettered], [0, 100, 0]);
+});
+
+test('a group that an operator puts back is sent as a whole, and the books balance', async (t) => {
+  const { sink, offer, atRest, directory } = await deliveryScene(t, { exporter: { encoding: 'json' } });
+  sink.reply = { body: '{"partialSuccess":{"rejectedLogRecords":1}}', contentType: 'application/json' };
+  await offer(10);
+  assert.equal((await atRest()).deadLettered, 1);
+  sink.reply = undefined;
+  const tool = new DeadLetterTool({ directory, maxBytes: 2 ** 30 }, systemClock);
+  const request = { action: 'redrive', filter: { reason: 'partial_success' } } as const;
+  assert.deepEqual(await tool.change({ ...request, allowDuplicates: false }), {
+    done: 0,
+    kept: { partial_success: 10 },
+  });
+  assert.deepEqual(await tool.change({ ...request, allowDuplicates: true }), { done: 10, kept: {} });
+  await sink.waitFor(({ records }) => records.length === 20);
+  const { accepted, recovered, sent } = await atRest();
+  assert.deepEqual([accepted, recovered, sent], [10, 9, 19]);
 });

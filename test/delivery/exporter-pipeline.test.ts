@@ -366,3 +366,49 @@ test('what a backend refuses by partial success is told, counted and not sent ag
   const { sent, dropped } = await books();
   assert.deepEqual([sent, dropped], [1, 1]);
 });
+
+test('a few batches that are all refused do not sleep for ever: the loop hears of what is given back', async () => {
+  const { clock, requests, offer } = await exporterOf(() => REJECT, {
+    sending_queue: { num_consumers: 1, batch: { min_size: 1, max_size: 1 } },
+  });
+  for (let n = 0; n < 5; n++) await offer(`record ${n}`);
+  await clock.advance(0);
+  const before = requests.length;
+  await clock.advance(10 * 60_000);
+  const after = requests.length - before;
+  assert.ok(after >= 9 && after <= 11, `${after} requests in ten minutes`);
+});
+
+test('a stop while everything is refused ends at once', async () => {
+  const { exporter, offer, requests, clock } = await exporterOf(() => REJECT, {
+    sending_queue: { num_consumers: 1, batch: { min_size: 1, max_size: 1 } },
+  });
+  for (let n = 0; n < 30; n++) await offer(`record ${n}`);
+  await clock.advance(0);
+  await exporter.shutdown(never);
+  assert.ok(requests.length <= 3 + 30 + 2, `${requests.length} requests`);
+});
+
+test('a request is given up after max_elapsed_time also when an empty request could prove something', async () => {
+  const { clock, offer, metrics } = await exporterOf(
+    () => SERVER,
+    { retry_on_failure: { max_elapsed_time: '5m' } },
+    () => SERVER,
+  );
+  await offer('a');
+  await clock.advance(20 * 60_000);
+  assert.equal(await metrics.value('otelcol_exporter_dropped_log_records', { reason: 'retries_exhausted' }), 1);
+});
+
+test('a sender that gives no result, or ignores its signal, holds no slot for ever', async () => {
+  const clock = new FakeClock();
+  const host = testHost({ clock });
+  const answers = [() => undefined as never, () => new Promise<never>(() => {}), async () => OK];
+  let calls = 0;
+  const sender = { sendLogs: () => answers[calls++]!() };
+  const exporter = await pipelineOf(sender, host, { sending_queue: { num_consumers: 1, wait_for_result: true } });
+  const sent = exporter.consumeLogs(batch('a'), context());
+  await clock.advance(200 + 5_000 + 30_000 + 7_500);
+  await sent;
+  assert.equal(calls, 3);
+});

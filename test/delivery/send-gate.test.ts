@@ -118,3 +118,37 @@ test('a caller that gives up does not enter, and a stop ends all waiting', async
   one.close();
   assert.equal(clock.sleeping, 0);
 });
+
+test('what the server asks for outlives a success of another request', async () => {
+  const { clock, gate: one, entered, queue } = gate(2);
+  queue(9);
+  await settle();
+  const [asked, other] = entered;
+  asked!.release();
+  one.failed(asked!, 60_000);
+  other!.release();
+  one.accepted();
+  await clock.advance(59_999);
+  assert.equal(entered.length, 2);
+  await clock.advance(1);
+  assert.equal(entered.length, 4);
+});
+
+test('a wait that became shorter is not held up by the longer one before it', async () => {
+  const { clock, gate: one, entered, queue } = gate(4);
+  queue(4);
+  await settle();
+  for (const turn of entered) turn.release();
+  one.hold({ reason: 'setup', message: 'HTTP 401', status: 401 });
+  queue(1);
+  await clock.advance(1_000);
+  one.accepted();
+  await settle();
+  assert.equal(entered.length, 5);
+  const last = entered[4]!;
+  for (let n = 0; n < 3; n++) one.failed(last, 0);
+  last.release();
+  queue(1);
+  await clock.advance(1_000);
+  assert.equal(entered.length, 6, 'the backoff, not the minute of the hold that is over');
+});

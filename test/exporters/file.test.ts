@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { appendFile, mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
@@ -60,7 +60,12 @@ test('renamed files are compressed, and only so many are kept', async (t) => {
     rotation: { max_megabytes: 1e-6, max_backups: 2 },
     compression: 'gzip',
   });
+  await writeFile(join(path, '..', 'logs-audit.json'), 'not ours');
   for (let n = 0; n < 5; n++) await sender.sendLogs([record(`line ${n}`)]);
+  await sender.shutdown();
+  const ours = join(path, '..', 'logs-audit.json');
+  assert.equal(await readFile(ours, 'utf8'), 'not ours');
+  await rm(ours);
   const names = (await readdir(join(path, '..'))).sort();
   assert.equal(names.length, 3, names.join(' '));
   assert.equal(names.filter((name) => name.endsWith('.json.gz')).length, 2);

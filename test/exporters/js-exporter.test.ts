@@ -79,6 +79,7 @@ test('an exporter that throws, answers twice, or never', async (t) => {
        export(records, done) {
          n++;
          if (n === 1) throw new Error('broken');
+         if (n === 4) return Promise.reject(new Error('broken later'));
          if (n === 2) { done({ code: 0 }); done({ code: 1 }); }
        },
        async shutdown() { throw new Error('no end'); },
@@ -92,6 +93,8 @@ test('an exporter that throws, answers twice, or never', async (t) => {
   const third = assert.rejects(sender.sendLogs([record('a')], { signal: late.signal }));
   late.abort(new Error('time is over'));
   await third;
+  const fourth = await sender.sendLogs([record('a')], context());
+  assert.ok(fourth.kind === 'retry' && fourth.reason.includes('broken later'));
   await sender.shutdown(never);
   const lines = host.lines.map(({ message }) => message);
   assert.ok(

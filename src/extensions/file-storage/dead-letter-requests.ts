@@ -41,7 +41,7 @@ export function carryOut(
     );
     const kind = action === 'redrive' ? 'redriven' : 'dropped';
     changes.push(...counts.map((count): Change => ({ ...count, kind })));
-    done += counts.reduce((sum, { records }) => sum + records, 0);
+    done += ids.length;
   }
 }
 
