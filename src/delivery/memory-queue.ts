@@ -198,7 +198,8 @@ export class MemoryQueue<Batch, Value> implements Queue<Batch, Value> {
 
   #release(item: Item<Value>, error?: Error): void {
     this.#heldBytes -= item.bytes;
-    if (item.offer.settle(error)) this.#size -= item.offer.size;
+    if (!item.offer.settle(error)) return;
+    this.#size -= item.offer.size;
     this.#room.show();
   }
 
@@ -214,8 +215,9 @@ export class MemoryQueue<Batch, Value> implements Queue<Batch, Value> {
   /** Only when the queue is full: takes out the oldest value that the new one replaces. */
   #coalesce(values: readonly Value[]): boolean {
     const [newer] = values;
-    if (newer === undefined || this.#limits.waitForResult) return false;
-    const older = [...this.#items].find((item) => this.#kind.replaces(newer, item.value));
+    const { replaces } = this.#kind;
+    if (newer === undefined || !replaces || this.#limits.waitForResult) return false;
+    const older = [...this.#items].find((item) => replaces(newer, item.value));
     if (!older) return false;
     this.#items.keep((item) => item !== older);
     this.#leaveQueue(older);

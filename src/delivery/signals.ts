@@ -38,8 +38,8 @@ export interface SignalKind<Batch, Value> {
   readonly batches: boolean;
   /** Whether a refused value is worth keeping. A stale point has no use later. */
   readonly keepsRefused: boolean;
-  /** Whether a newer value says all that the older one said. */
-  replaces(newer: Value, older: Value): boolean;
+  /** Whether a newer value says all that the older one said; absent when none ever does. */
+  replaces?(newer: Value, older: Value): boolean;
 }
 
 /** What a record costs beside its texts: object, times, keys. Measured on V8, rounded up. */
@@ -58,7 +58,6 @@ export const LOGS: SignalKind<LogBatch, ReadableLogRecord> = {
   encode: encodeRecord,
   decode: decodeRecord,
   send: (sender, records, context) => sender.sendLogs!(records, context),
-  replaces: () => false,
 };
 
 const METRICS_SCOPE = { name: '' };
