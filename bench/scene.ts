@@ -67,6 +67,8 @@ export interface BenchExporterOptions {
   readonly queue?: object;
   readonly exporter?: object;
   readonly storage?: object;
+  /** The directory stays when it is stopped. */
+  readonly keep?: boolean;
 }
 
 export async function startExporter(options: BenchExporterOptions): Promise<BenchExporter> {
@@ -108,7 +110,7 @@ export async function startExporter(options: BenchExporterOptions): Promise<Benc
     async stop() {
       await exporter.shutdown(AbortSignal.timeout(2_000));
       await storage.shutdown();
-      if (options.directory === undefined) await rm(directory, { recursive: true });
+      if (options.directory === undefined && !options.keep) await rm(directory, { recursive: true });
     },
   };
 }

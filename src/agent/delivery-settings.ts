@@ -5,7 +5,7 @@ const MIB = 1024 * 1024;
 const NEVER = Number.POSITIVE_INFINITY;
 const MAX_ELAPSED_MS = 300_000;
 /** Where no batch is configured, requests are what waits at the moment, up to this size. */
-const UNBATCHED_SIZE = 8_192;
+const UNBATCHED_SIZE = 2_048;
 
 /**
  * What the settings mean. With a store nothing is given up and callers wait: an outage may last as long as the disk

@@ -34,6 +34,7 @@ export class DurableQueue<Batch, Value> implements Queue<Batch, Value> {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #onChange: (change: DeadLetterChange) => void;
+  readonly #onCorrupt: (records: number) => void;
   readonly #signal: AbortSignal;
   readonly #contexts = new ContextCache();
   readonly #items = new Fifo<Item<Value>>();
@@ -59,6 +60,8 @@ export class DurableQueue<Batch, Value> implements Queue<Batch, Value> {
     readonly clock: Clock;
     readonly logger: Logger;
     readonly onChange: (change: DeadLetterChange) => void;
+    /** Rows could not be read and were set aside. */
+    readonly onCorrupt: (records: number) => void;
     /** Ends what waits for a store that does not answer. */
     readonly signal: AbortSignal;
   }) {
@@ -68,6 +71,7 @@ export class DurableQueue<Batch, Value> implements Queue<Batch, Value> {
     this.#clock = options.clock;
     this.#logger = options.logger;
     this.#onChange = options.onChange;
+    this.#onCorrupt = options.onCorrupt;
     this.#signal = options.signal;
   }
 
@@ -270,6 +274,7 @@ export class DurableQueue<Batch, Value> implements Queue<Batch, Value> {
     if (!(await this.#untilStored(() => this.#stored.setAside(seqs, note)))) return;
     this.#inHand -= seqs.length;
     this.#inHandPoints -= seqs.length;
+    this.#onCorrupt(seqs.length);
   }
 
   /** What was delivered must be noted, or it is sent again at the next start. */

@@ -51,6 +51,7 @@ const HELD = gauge('exporter_held', '1', '1 while the exporter pauses because it
 ]);
 const DLQ_SIZE = gauge('dlq_size', '{record}', 'Records that are set aside.', []);
 const DLQ_BYTES = gauge('dlq_size_bytes', 'By', 'Bytes of the records that are set aside.', []);
+const DLQ_CAPACITY = gauge('dlq_capacity_bytes', 'By', 'Bytes that all dead letters of the store may take.', []);
 const DLQ_AGE = gauge('dlq_oldest_age', 's', 'Age of the oldest record that is set aside.', []);
 const dlq = (name: string, description: string): MetricDoc => ({
   ...{
@@ -74,7 +75,7 @@ export const EXPORTER_METRICS: readonly MetricDoc[] = [
   ...Object.values(LOG_DOCS),
   ...Object.values(POINT_DOCS),
   ...[SIZE, CAPACITY, REQUESTS, HELD, COALESCED],
-  ...[DLQ_SIZE, DLQ_BYTES, DLQ_AGE, DLQ_ENQUEUED, DLQ_REDRIVEN, DLQ_EVICTED],
+  ...[DLQ_SIZE, DLQ_BYTES, DLQ_CAPACITY, DLQ_AGE, DLQ_ENQUEUED, DLQ_REDRIVEN, DLQ_EVICTED],
 ];
 
 /** What is read when somebody looks at the numbers. */
@@ -82,7 +83,9 @@ export interface ExporterReadings {
   readonly figures: () => QueueFigures;
   readonly requests: () => number;
   readonly held: () => string | undefined;
-  readonly deadLetters: () => { readonly bytes: number; readonly oldestAgeS: number } | undefined;
+  readonly deadLetters: () =>
+    | { readonly bytes: number; readonly capacity: number; readonly oldestAgeS: number }
+    | undefined;
 }
 
 export interface ExporterMetrics {
@@ -131,6 +134,7 @@ export function exporterMetrics(
   if (unit === 'log_records') {
     level(DLQ_SIZE, () => read.figures().deadLetters);
     level(DLQ_BYTES, () => read.deadLetters()?.bytes ?? 0);
+    level(DLQ_CAPACITY, () => read.deadLetters()?.capacity ?? 0);
     level(DLQ_AGE, () => read.deadLetters()?.oldestAgeS ?? 0);
   }
   const failed = counter(docs.sendFailed);

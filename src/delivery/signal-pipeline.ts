@@ -22,6 +22,10 @@ const MOST_FULL_REJECTIONS = 3;
 const REDRIVE_AFTER_MS = 3_600_000;
 const MOST_REDRIVES = 3;
 const REDRIVE_CHECK_MS = 60_000;
+/** Encoding is synchronous, and takes about so long per record. */
+const ENCODE_MS = 0.01;
+/** Beyond this it is worth a warning. */
+const LARGE_REQUEST = 2_048;
 /** The size of requests grows back by a tenth after so many that were taken. */
 const GROW_AFTER = 100;
 
@@ -90,6 +94,7 @@ export class SignalPipeline<Batch, Value> {
       this.#stored = await host.storage(settings.storage).queue({ exporter, signal: kind.signal });
       this.#queue = new DurableQueue({
         ...{ kind, limits: settings.limits, stored: this.#stored, clock, logger, signal: this.#stop.signal },
+        onCorrupt: (records) => this.#metrics.setAside(records, 'corrupt'),
         onChange: ({ kind: what, records, reason }) => {
           if (what === 'redriven') this.#metrics.redriven(records, reason);
           else this.#metrics.dropped(records, what === 'dropped' ? 'operator' : 'dead_letter_evicted');
@@ -401,7 +406,7 @@ export class SignalPipeline<Batch, Value> {
     const { deadLetterBytes, oldestDeadLetterMs } = this.#stored.totals;
     const nowMs = Number(this.#options.host.clock.now() / 1_000_000n);
     const oldestAgeS = oldestDeadLetterMs === undefined ? 0 : Math.max(0, nowMs - oldestDeadLetterMs) / 1_000;
-    return { bytes: deadLetterBytes, oldestAgeS };
+    return { bytes: deadLetterBytes, capacity: this.#stored.deadLetterCapacityBytes, oldestAgeS };
   }
 
   #tellState(): void {
@@ -413,6 +418,12 @@ export class SignalPipeline<Batch, Value> {
 
   #tellStart({ queued, deadLetters }: Recovered): void {
     const { settings, kind, host } = this.#options;
+    const { maxSize, sizer: unit } = settings.batch;
+    if (unit === 'items' && Number.isFinite(maxSize) && maxSize > LARGE_REQUEST)
+      host.logger.warn('a large request blocks everything else while it is encoded', {
+        max_size: maxSize,
+        about_ms: Math.round(maxSize * ENCODE_MS),
+      });
     const { queueSize, sizer, waitForResult } = settings.limits;
     const signal = { data_type: kind.signal };
     if (settings.storage !== undefined)

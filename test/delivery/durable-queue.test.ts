@@ -23,6 +23,7 @@ async function queueOf(
     clock: host.clock,
     logger: host.logger,
     onChange: (change) => changes.push(change),
+    onCorrupt: () => {},
     signal: never,
   });
   return Object.assign(queue, { recovered: await queue.start() });

@@ -51,6 +51,10 @@ export class Positions {
     });
   }
 
+  unreadable(key: string, error: unknown): void {
+    this.#logger.warn('a stored position cannot be read; its log is read again', { key, error });
+  }
+
   /** Writes what has changed, once more; what the store does not take now is given up. */
   async close(): Promise<void> {
     this.#stop.abort();
@@ -100,14 +104,19 @@ export class EndpointPositions {
     const told: (readonly [PendingKeys, StoredPart])[] = [];
     for (const [key, value] of stored) {
       const name = key.slice(this.#prefix.length);
-      if (name.startsWith(SERVICE)) {
-        const { path, cursor } = JSON.parse(value) as { path: string; cursor: StoredCursor };
-        cursors.set(path, ServiceCursor.restore(cursor));
-      } else if (name.startsWith(TOLD)) {
-        this.#nextTold = Math.max(this.#nextTold, Number(name.slice(TOLD.length)) + 1);
-        const keys = (JSON.parse(value) as StoredKeys[]).map(restoreKeys);
-        const part = this.#part(key, keys.length);
-        for (const one of keys) told.push([one, part]);
+      try {
+        if (name.startsWith(SERVICE)) {
+          const { path, cursor } = JSON.parse(value) as { path: string; cursor: StoredCursor };
+          cursors.set(path, ServiceCursor.restore(cursor));
+        } else if (name.startsWith(TOLD)) {
+          this.#nextTold = Math.max(this.#nextTold, Number(name.slice(TOLD.length)) + 1);
+          const keys = (JSON.parse(value) as StoredKeys[]).map(restoreKeys);
+          const part = this.#part(key, keys.length);
+          for (const one of keys) told.push([one, part]);
+        }
+      } catch (error) {
+        // What is not known is read again.
+        this.#all.unreadable(key, error);
       }
     }
     return { cursors, told };
