@@ -144,7 +144,11 @@ export class MemoryQueue<Batch, Value> implements Queue<Batch, Value> {
     for (const item of items) this.#end(item);
   }
 
-  async setAside(items: readonly Item<Value>[], { message }: DeadLetterNote): Promise<'dropped'> {
+  async setAside(items: readonly Item<Value>[], { message, reason }: DeadLetterNote): Promise<'dropped' | 'returned'> {
+    if (reason === 'retries_exhausted' && this.#limits.waitForResult) {
+      this.fail(items, new RetryableError('export_outage', message));
+      return 'returned';
+    }
     for (const item of items) this.#end(item, new PermanentError('export_rejected', message));
     return 'dropped';
   }

@@ -58,9 +58,9 @@ export interface Queue<Batch, Value> {
   settle(items: readonly QueueItem<Value>[]): Promise<void>;
   /**
    * They will not be sent again. Resolves with `dropped` where there is no store to keep them, with `full` (and they
-   * stay taken) when it has no room.
+   * stay taken) when it has no room, with `returned` when their callers still wait and may offer them again.
    */
-  setAside(items: readonly QueueItem<Value>[], note: DeadLetterNote): Promise<'kept' | 'dropped' | 'full'>;
+  setAside(items: readonly QueueItem<Value>[], note: DeadLetterNote): Promise<'kept' | 'dropped' | 'full' | 'returned'>;
   /** They are not sent while this process lives. @returns how many of them are lost with it */
   fail(items: readonly QueueItem<Value>[], error: Error): number;
   /** They wait again, behind all others. */

@@ -355,8 +355,13 @@ export class SignalPipeline<Batch, Value> {
       ...{ reason, message, status: statusOf(result), attempts: request.attempts },
       ...(groupRejected !== undefined && { groupRejected }),
     });
-    if (outcome === 'full')
+    if (outcome === 'full') {
+      // What the backend has answered stands: it is not sent again, only this step is tried again.
+      request.condemned = { reason, result };
       return this.#hold(request, { reason: 'dead_letter_full', message, status: statusOf(result) });
+    }
+    if (this.#gate.held?.reason === 'dead_letter_full') this.#gate.resume();
+    if (outcome === 'returned') return 'settled';
     const count = groupRejected ?? request.count;
     this.#metrics.sent(request.count - count);
     if (result.kind !== 'accepted' && result.kind !== 'unknown')

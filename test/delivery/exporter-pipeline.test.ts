@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { PermanentError } from '../../src/component/errors.ts';
 import type { SendResult } from '../../src/component/exporter.ts';
+import type { DeadLetterChange, Storage } from '../../src/component/storage.ts';
 import { type Answer, pipelineOf, scripted } from '../support/delivery.ts';
 import { FakeClock, settle } from '../support/fake-clock.ts';
 import { testHost } from '../support/host.ts';
@@ -411,4 +412,65 @@ test('a sender that gives no result, or ignores its signal, holds no slot for ev
   await clock.advance(200 + 5_000 + 30_000 + 7_500);
   await sent;
   assert.equal(calls, 3);
+});
+
+/** A store whose dead letters are full for so many tries. */
+function fullStore(tries: number): Storage & { readonly asides: number } {
+  const totals = {
+    ...{
+      queued: 0,
+      points: 0,
+      bytes: 0,
+      appended: 0,
+      deadLetters: 0,
+      deadLetterBytes: 0,
+      oldestDeadLetterMs: undefined,
+    },
+  };
+  let listener: (changes: readonly DeadLetterChange[]) => void = () => {};
+  const store = {
+    asides: 0,
+    keyValue: () => assert.fail('not asked for'),
+    async queue() {
+      return {
+        ...{
+          totals,
+          lastSeq: 0,
+          deadLetterCapacityBytes: 0,
+          read: async () => [],
+          remove: async () => {},
+          redrive: async () => {},
+        },
+        onChange: (one: typeof listener) => {
+          listener = one;
+        },
+        async append(_: string, bodies: readonly string[]) {
+          totals.queued += bodies.length;
+          return 1;
+        },
+        async setAside() {
+          store.asides++;
+          return store.asides > tries;
+        },
+      };
+    },
+  };
+  return store as never;
+}
+
+test('what was answered while the dead letters are full is not sent again; only the setting aside is tried again', async () => {
+  const clock = new FakeClock();
+  const storage = fullStore(3);
+  const host = testHost({ clock, storage });
+  const sender = scripted(() => ({ kind: 'accepted', rejected: 1, message: 'one too old' }));
+  const exporter = await pipelineOf(sender, host, { sending_queue: { storage: 'file_storage', num_consumers: 1 } });
+  await exporter.consumeLogs(batch('a', 'b'), context());
+  await clock.advance(200);
+  assert.deepEqual([sender.requests.length, storage.asides], [1, 1]);
+  await clock.advance(5 * 60_000);
+  assert.deepEqual([sender.requests.length, storage.asides], [1, 4]);
+  assert.deepEqual(
+    host.statuses.map(({ status }) => status),
+    ['recoverable', 'ok'],
+  );
 });

@@ -25,8 +25,12 @@ function together<T extends z.ZodType>(schema: T, check: (value: z.output<T>, is
   return schema.check(rule) as T;
 }
 
-const sizer = oneOf('requests', 'items', 'bytes');
-const batchSizer = oneOf('items', 'bytes');
+const sizer = z.enum(['requests', 'items', 'bytes'], {
+  error: ({ input }) => `invalid value "${input}", want requests, items or bytes`,
+});
+const batchSizer = z.enum(['items', 'bytes'], {
+  error: ({ input }) => `invalid value "${input}", want items or bytes`,
+});
 function batch(size: number | undefined) {
   return z.strictObject({
     flush_timeout: duration({ message: '`flush_timeout` must be positive' })
