@@ -114,6 +114,8 @@ export interface RowsSize {
  */
 export interface StoredQueue {
   readonly totals: QueueTotals;
+  /** For people: where the store is. */
+  readonly location: string;
   /** Bytes that all dead letters of the store may take. */
   readonly deadLetterCapacityBytes: number;
   /** Largest `seq` that was ever given out; 0 in a new store. */

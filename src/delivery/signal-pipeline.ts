@@ -431,8 +431,8 @@ export class SignalPipeline<Batch, Value> {
       });
     const { queueSize, sizer, waitForResult } = settings.limits;
     const signal = { data_type: kind.signal };
-    if (settings.storage !== undefined)
-      host.logger.info(`queue is durable: ${settings.storage}`, { ...signal, queued, dead_letters: deadLetters });
+    if (this.#stored)
+      host.logger.info(`queue is durable: ${this.#stored.location}`, { ...signal, queued, dead_letters: deadLetters });
     else if (waitForResult)
       host.logger.info('queue is in memory: a record is acknowledged to its source when the backend took it', signal);
     else host.logger.info(`queue is in memory: at most ${queueSize} ${sizer} are lost if this process dies`, signal);

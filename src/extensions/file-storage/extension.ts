@@ -127,7 +127,7 @@ export class FileStorage implements Component, Storage {
     const id = (await this.#client.submit({ kind: 'queue', name })) as number;
     const known = this.#queues.get(id);
     if (known) return known;
-    const queue = new OpenQueue(id, name, this.#config.dead_letter.max_bytes, this.#client, this.#intake, this.#host);
+    const queue = new OpenQueue(id, name, this.#config, this.#client, this.#intake, this.#host);
     this.#queues.set(id, queue);
     // Its totals come with the next answer.
     await this.#client.submit({ kind: 'read', queue: id, afterSeq: 0, maxBytes: 0 });
@@ -196,6 +196,7 @@ function isForWantOfRoom(error: unknown): boolean {
 
 class OpenQueue implements StoredQueue {
   readonly name: QueueName;
+  readonly location: string;
   readonly deadLetterCapacityBytes: number;
   readonly #id: number;
   readonly #client: StoreClient;
@@ -207,17 +208,11 @@ class OpenQueue implements StoredQueue {
     ...{ deadLetters: 0, deadLetterBytes: 0, oldestDeadLetterMs: undefined },
   };
 
-  constructor(
-    id: number,
-    name: QueueName,
-    deadLetterCapacityBytes: number,
-    client: StoreClient,
-    intake: Intake,
-    host: Host,
-  ) {
+  constructor(id: number, name: QueueName, config: FileStorageConfig, client: StoreClient, intake: Intake, host: Host) {
     this.#id = id;
     this.name = name;
-    this.deadLetterCapacityBytes = deadLetterCapacityBytes;
+    this.location = config.directory;
+    this.deadLetterCapacityBytes = config.dead_letter.max_bytes;
     this.#client = client;
     this.#intake = intake;
     this.#host = host;
