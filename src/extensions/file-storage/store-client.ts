@@ -139,6 +139,7 @@ export class StoreClient {
     this.#closing = true;
     await this.#ask({ close: true });
     await this.#worker?.terminate();
+    this.#dead = new RetryableError('shutting_down', 'the store is closed');
   }
 
   #schedule(): void {
