@@ -18,6 +18,8 @@ const RETRY_MS = 1_000;
 
 interface Item<Value> extends QueueItem<Value> {
   readonly seq: number;
+  /** Bytes of its body in the store. */
+  readonly stored: number;
 }
 
 /**
@@ -159,7 +161,7 @@ export class DurableQueue<Batch, Value> implements Queue<Batch, Value> {
   }
 
   async settle(items: readonly Item<Value>[]): Promise<void> {
-    const size = { points: pointsOf(items), bytes: items.reduce((sum, { bytes }) => sum + bytes, 0) };
+    const size = { points: pointsOf(items), bytes: items.reduce((sum, { stored }) => sum + stored, 0) };
     await this.#untilStored(() =>
       this.#stored.remove(
         items.map(({ seq }) => seq),
@@ -201,8 +203,8 @@ export class DurableQueue<Batch, Value> implements Queue<Batch, Value> {
     this.#arrival.show();
   }
 
-  #item(seq: number, value: Value, bytes: number): Item<Value> {
-    return { seq, value, count: this.#kind.count(value), bytes };
+  #item(seq: number, value: Value, stored: number): Item<Value> {
+    return { seq, value, stored, count: this.#kind.count(value), bytes: this.#kind.bytes(value) };
   }
 
   /** @param sign 1: they were taken; -1: they are no longer in hand */
