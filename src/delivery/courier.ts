@@ -13,7 +13,7 @@ import type { DeliverySettings } from './settings.ts';
 import type { SignalKind } from './signals.ts';
 
 /** At most one line of a kind per exporter in this time: an outage is one story, not one line per request. */
-const LOG_INTERVALS_MS = { retry: 10_000, message: 60_000 } as const;
+const LOG_INTERVALS_MS = { retry: 10_000, refused: 10_000, message: 60_000 } as const;
 /** So many batches refused in full, one after the other, are not the fault of their data. */
 const MOST_FULL_REJECTIONS = 3;
 /** The size of requests grows back by a tenth after so many that were taken. */
@@ -51,6 +51,8 @@ export class Courier<Batch, Value> {
   gaveUp = false;
   #fullRejections = 0;
   #takenSinceGrowth = 0;
+  /** Refused since the last line about it. */
+  #refused = 0;
   readonly #loggedAt = new Map<string, number>();
 
   constructor(options: CourierOptions<Batch, Value>) {
@@ -229,7 +231,7 @@ export class Courier<Batch, Value> {
   }
 
   async #setAside(request: OutgoingRequest<Value>, reason: DeadLetterReason, result: SendResult): Promise<Outcome> {
-    const { logger } = this.#options.host;
+    const { logger, clock } = this.#options.host;
     const message = reasonOf(result);
     if (reason === 'rejected' && !request.condemned) this.#countRefusal(request);
     const groupRejected = result.kind === 'accepted' ? (result.rejected ?? 0) : undefined;
@@ -250,10 +252,14 @@ export class Courier<Batch, Value> {
       this.#metrics.sendFailed(count, errorType(result), true);
     if (outcome === 'kept') this.#metrics.setAside(count, reason);
     else this.#metrics.dropped(count, reason === 'retries_exhausted' ? reason : 'rejected');
+    // A thousand poisoned records are one story, too: the last one is told, with how many there were.
+    this.#refused += count;
+    if (!this.#mayLog('refused', clock.monotonic())) return 'settled';
     const error = new PermanentError(CODES[reason] ?? 'export_rejected', message);
-    const fields = { error, reason, status: statusOf(result), records: count };
-    if (outcome === 'kept') logger.warn('records were set aside as dead letters', fields);
-    else logger.error('records are dropped: there is no store for dead letters', fields);
+    const fields = { error, reason, status: statusOf(result), records: this.#refused };
+    this.#refused = 0;
+    if (outcome === 'kept') logger.warn('the backend refused records; they are set aside as dead letters', fields);
+    else logger.error('the backend refused records; they are dropped', fields);
     return 'settled';
   }
 

@@ -75,7 +75,7 @@ test('data that the backend rejects is counted, and does not stop what comes aft
   await fleet.waitFor(() => fleet.bmc(0).openStreams === 1);
   sink.judge = (records) => (records.length > 0 ? { status: 400, body: 'no such field' } : undefined);
   fleet.bmc(0).append();
-  await agent.line(({ msg }) => msg === 'records are dropped: there is no store for dead letters');
+  await agent.line(({ msg }) => msg === 'the backend refused records; they are dropped');
   sink.judge = undefined;
   fleet.bmc(0).append();
   await sink.waitFor(() => sink.records.length === 1);
