@@ -23,7 +23,7 @@ async function offerAt(
   const began = performance.now();
   for (let n = 0; n < perSecond * seconds; n += 100) {
     const due = began + (n / perSecond) * 1_000;
-    if (due > performance.now()) await sleep(due - performance.now());
+    await sleep(Math.max(0, due - performance.now()));
     const one = offer(batchOf(n, 100)).finally(() => offers.delete(one));
     offers.add(one);
   }

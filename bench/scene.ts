@@ -115,12 +115,12 @@ export async function startExporter(options: BenchExporterOptions): Promise<Benc
   };
 }
 
-/** Offers so many records by 32 callers, as a fleet has them, 100 at a time, and waits until all are delivered. @returns records per second */
+/** Offers so many records by 64 callers, as a fleet has them, 100 at a time, and waits until all are delivered. @returns records per second */
 export async function rate({ offer, atRest }: BenchExporter, records: number): Promise<number> {
   const batches = Array.from({ length: Math.ceil(records / 100) }, (_, n) => batchOf(n * 100, 100));
   const began = performance.now();
   await Promise.all(
-    Array.from({ length: 32 }, async () => {
+    Array.from({ length: 64 }, async () => {
       for (let next = batches.pop(); next; next = batches.pop()) await offer(next);
     }),
   );
