@@ -11,6 +11,8 @@ import { Signpost } from './signpost.ts';
 
 /** One read of what is on disk only. */
 const READ_BYTES = 1024 * 1024;
+/** What waits in memory at most: enough for a second at any rate, and little in an outage, since the disk has it all. */
+const WINDOW_BYTES = 16 * READ_BYTES;
 /** With less than this in memory the next read begins. */
 const LOW_WATER_BYTES = 2 * READ_BYTES;
 /** A row that could not be noted as delivered is tried again after this time. */
@@ -195,7 +197,7 @@ export class DurableQueue<Batch, Value> implements Queue<Batch, Value> {
 
   /** A value that is not the next after those in memory is read back in its turn, and so is what does not fit. */
   #keepInMemory(first: number, values: readonly Value[], bodies: readonly string[]): void {
-    if (first !== this.#loadedUpTo + 1 || this.#readyBytes >= this.#limits.maxMemoryBytes) {
+    if (first !== this.#loadedUpTo + 1 || this.#readyBytes >= Math.min(WINDOW_BYTES, this.#limits.maxMemoryBytes)) {
       this.#readMore();
       return;
     }
