@@ -122,14 +122,18 @@ function parse(args: readonly string[]) {
   const [action, ...rest] = positionals;
   const known = ACTIONS.find((one) => one === action);
   if (!known)
-    throw new UsageError(`unknown action "${action ?? ''}" ${suggest(action ?? '', ACTIONS)}; see outband --help`);
+    throw new UsageError(
+      action === undefined
+        ? 'list, show, redrive or drop? see outband dlq --help'
+        : `unknown action "${action}" ${suggest(action, ACTIONS)}; see outband dlq --help`,
+    );
   const ids = rest.map(Number);
   if (ids.some((id) => !Number.isSafeInteger(id) || id < 1))
     throw new UsageError('ids are numbers; see outband dlq list');
   if (flags.config === undefined) throw new UsageError('no configuration: outband dlq list --config otel-config.yaml');
   if (known === 'show' && ids.length !== 1) throw new UsageError('show takes one id');
   const filters = [flags.exporter, flags.reason, flags.since].some((flag) => flag !== undefined);
-  if ((known === 'redrive' || known === 'drop') && ids.length === 0 && !(filters && flags.yes))
+  if ((known === 'redrive' || known === 'drop') && ids.length === 0 && !flags.queued && !(filters && flags.yes))
     throw new UsageError(`${known} needs ids, or a filter and --yes`);
   return { action: known, ids, flags };
 }

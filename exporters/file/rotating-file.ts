@@ -1,10 +1,12 @@
 import { createReadStream, createWriteStream } from 'node:fs';
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
+import { makeDirectory } from '../../src/component/make-directory.ts';
 
 const DAY_MS = 86_400_000;
+const UNFINISHED = '.gz.tmp';
 /** What stands between name and extension of a renamed file. */
 const STAMP = /^\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}\.\d{3}Z(-\d{4})?$/;
 
@@ -43,7 +45,8 @@ export class RotatingFile {
 
   async open(): Promise<void> {
     const { path, append, createDirectory } = this.#settings;
-    if (createDirectory) await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    if (createDirectory) makeDirectory(dirname(path));
+    if (!this.#wasOpen) await this.#dropUnfinished();
     this.#file = await open(path, 'a+', 0o600);
     // Once, and never again when the file is opened anew.
     if (!append && !this.#wasOpen) await this.#file.truncate(0);
@@ -114,21 +117,30 @@ export class RotatingFile {
     }
   }
 
+  /** What a process that was killed while it compressed has left. */
+  async #dropUnfinished(): Promise<void> {
+    const { path } = this.#settings;
+    for (const name of await readdir(dirname(path)))
+      if (name.endsWith(UNFINISHED) && this.#isBackup(name.slice(0, -UNFINISHED.length)))
+        await rm(join(dirname(path), name), { force: true });
+  }
+
+  /** By the whole form of the name: `logs-audit.json` is nobody's backup. */
+  #isBackup(name: string): boolean {
+    const extension = extname(this.#settings.path);
+    const prefix = `${basename(this.#settings.path, extension)}-`;
+    const bare = name.endsWith('.gz') ? name.slice(0, -'.gz'.length) : name;
+    return (
+      bare.startsWith(prefix) &&
+      bare.endsWith(extension) &&
+      STAMP.test(bare.slice(prefix.length, bare.length - extension.length))
+    );
+  }
+
   async #removeOld(): Promise<void> {
     const { path, maxBackups, maxDays, nowMs } = this.#settings;
-    const extension = extname(path);
-    const prefix = `${basename(path, extension)}-`;
-    // By the whole form of the name: `logs-audit.json` is nobody's backup.
-    const isBackup = (name: string) => {
-      const bare = name.endsWith('.gz') ? name.slice(0, -'.gz'.length) : name;
-      return (
-        bare.startsWith(prefix) &&
-        bare.endsWith(extension) &&
-        STAMP.test(bare.slice(prefix.length, bare.length - extension.length))
-      );
-    };
     const backups = (await readdir(dirname(path)))
-      .filter(isBackup)
+      .filter((name) => this.#isBackup(name))
       .sort()
       .map((name) => join(dirname(path), name));
     const tooMany = maxBackups === 0 ? [] : backups.slice(0, -maxBackups);
@@ -156,11 +168,8 @@ async function modified(path: string): Promise<number> {
 }
 
 async function gzipFile(path: string): Promise<void> {
-  try {
-    await pipeline(createReadStream(path), createGzip(), createWriteStream(`${path}.gz`, { mode: 0o600 }));
-  } catch (error) {
-    await rm(`${path}.gz`, { force: true });
-    throw error;
-  }
+  // Under another name until it is whole: what ends in `.gz` can be read.
+  await pipeline(createReadStream(path), createGzip(), createWriteStream(`${path}${UNFINISHED}`, { mode: 0o600 }));
+  await rename(`${path}${UNFINISHED}`, `${path}.gz`);
   await rm(path);
 }

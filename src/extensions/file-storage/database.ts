@@ -288,8 +288,9 @@ export class Database {
   /**
    * Writes a record of a damaged database as it was. Its queue must be there.
    * @param context undefined when it is lost or the record is not sound: it is set aside as `corrupt` when it is read
+   * @returns false when the number is taken
    */
-  restoreRecord(row: Row, context: string | undefined): void {
+  restoreRecord(row: Row, context: string | undefined): boolean {
     const { seq, enqueued_ms, redrives, crc32: sum, body } = row;
     const values = [
       seq!,
@@ -299,21 +300,24 @@ export class Database {
       Number(sum),
       String(body),
     ];
-    this.#run('INSERT INTO records VALUES(?, ?, ?, ?, ?, ?)', ...values);
+    const insert = this.#statement('INSERT OR IGNORE INTO records VALUES(?, ?, ?, ?, ?, ?)');
+    if (insert.run(...values).changes === 0) return false;
     const queue = Math.floor(Number(seq) / ROWS_PER_QUEUE);
     this.#count(queue, 1, { points: 1, bytes: String(body).length });
     this.#run('UPDATE queues SET last_n = max(last_n, ?) WHERE id = ?', Number(seq) % ROWS_PER_QUEUE, queue);
+    return true;
   }
 
-  /** Writes a dead letter of a damaged database as it was. */
-  restoreDeadLetter(row: Row, context: string | undefined): void {
+  /** Writes a dead letter of a damaged database as it was. @returns false when the id is taken */
+  restoreDeadLetter(row: Row, context: string | undefined): boolean {
     const columns: Row = { ...row, context: this.#restoredContext(context) };
-    this.#run(
-      `INSERT INTO dead_letters(${DEAD_LETTER_COLUMNS}) VALUES(${DEAD_LETTER_COLUMNS.map(() => '?')})`,
-      ...DEAD_LETTER_COLUMNS.map((name) => columns[name] ?? null),
+    const insert = this.#statement(
+      `INSERT OR IGNORE INTO dead_letters(${DEAD_LETTER_COLUMNS}) VALUES(${DEAD_LETTER_COLUMNS.map(() => '?')})`,
     );
+    if (insert.run(...DEAD_LETTER_COLUMNS.map((name) => columns[name] ?? null)).changes === 0) return false;
     const { queue, reason, counted, body } = row;
     this.#countDead(Number(queue), String(reason), Number(counted), Buffer.byteLength(String(body)) + ROW_BYTES);
+    return true;
   }
 
   /** Puts dead letters back at the end of their queues. */

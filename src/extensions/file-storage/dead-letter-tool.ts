@@ -6,7 +6,7 @@ import { OutbandError } from '../../component/errors.ts';
 import { Database, type DeadLetterFilter, type DeadLetterRow } from './database.ts';
 import { carryOut, type DeadLetterOutcome, type DeadLetterRequest } from './dead-letter-requests.ts';
 import { DATABASE_NAME } from './extension.ts';
-import { openDatabase } from './open.ts';
+import { checkVersion, openDatabase } from './open.ts';
 import { tryLock } from './owner-lock.ts';
 
 /** No read holds its transaction for longer than this takes. */
@@ -98,6 +98,7 @@ export class DeadLetterTool {
   async #ask(request: DeadLetterRequest): Promise<DeadLetterOutcome> {
     const db = new DatabaseSync(join(this.#directory, DATABASE_NAME), { timeout: BUSY_TIMEOUT_MS });
     try {
+      checkVersion(db);
       const { lastInsertRowid: id } = db.prepare('INSERT INTO requests(body) VALUES(?)').run(JSON.stringify(request));
       const find = db.prepare('SELECT result FROM requests WHERE id = ?');
       const until = this.#clock.monotonic() + ANSWER_TIMEOUT_MS;
@@ -123,6 +124,7 @@ export class DeadLetterTool {
     this.#assertStore();
     const db = new DatabaseSync(join(this.#directory, DATABASE_NAME), { timeout: BUSY_TIMEOUT_MS, readOnly: true });
     try {
+      checkVersion(db);
       return work(new Database(db, () => Number(this.#clock.now() / 1_000_000n)));
     } finally {
       db.close();

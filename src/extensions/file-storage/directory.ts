@@ -1,6 +1,7 @@
-import { existsSync, lstatSync, mkdirSync, readdirSync, type Stats, statfsSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, type Stats, statfsSync } from 'node:fs';
 import { join } from 'node:path';
-import { OutbandError } from '../../component/errors.ts';
+import { describeError, OutbandError } from '../../component/errors.ts';
+import { makeDirectory } from '../../component/make-directory.ts';
 
 /** File systems by their magic number. WAL needs memory that is shared, which a network does not give. */
 const REFUSED_FILE_SYSTEMS: ReadonlyMap<number, string> = new Map([
@@ -23,7 +24,7 @@ export function prepareDirectory(directory: string, create: boolean): readonly s
       throw new OutbandError('storage_permissions', `directory: "${directory}" does not exist`, {
         hint: 'make it, or set create_directory: true',
       });
-    makeDirectory(directory);
+    make(directory);
   }
   check(directory, lstatSync(directory), 'directory');
   for (const name of readdirSync(directory).filter((one) => OUR_FILES.test(one))) {
@@ -41,11 +42,11 @@ export function prepareDirectory(directory: string, create: boolean): readonly s
   return type === FUSE ? [`"${directory}" is on FUSE; whether it keeps what it has synced is up to it`] : [];
 }
 
-function makeDirectory(directory: string): void {
+function make(directory: string): void {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory);
   } catch (cause) {
-    throw new OutbandError('storage_permissions', `directory: cannot make "${directory}"`, {
+    throw new OutbandError('storage_permissions', `directory: cannot make "${directory}" (${describeError(cause)})`, {
       cause,
       hint: `mkdir -p ${directory} && chown <user of outband> ${directory}`,
     });
@@ -56,7 +57,7 @@ function check(path: string, stats: Stats, kind: 'directory' | 'file'): void {
   const refuse = (what: string, hint: string) => {
     throw new OutbandError('storage_permissions', `${kind} "${path}" ${what}`, { hint });
   };
-  if (stats.isSymbolicLink()) refuse('is a symbolic link', `use the real path; rm ${path}`);
+  if (stats.isSymbolicLink()) refuse('is a symbolic link', 'name the place that it points to');
   if (kind === 'directory' && !stats.isDirectory()) refuse('is not a directory', 'name another one');
   const user = process.getuid?.();
   if (user !== undefined && stats.uid !== user)

@@ -1,7 +1,8 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import type { Component, Host } from '../../component/component.ts';
-import { OutbandError, RetryableError } from '../../component/errors.ts';
+import { describeError, OutbandError, RetryableError } from '../../component/errors.ts';
 import type {
   DeadLetterChange,
   DeadLetterNote,
@@ -93,14 +94,29 @@ export class FileStorage implements Component, Storage {
       this.#lock = await takeOwnerLock(directory, timeout, clock);
       await this.#client.open();
     } catch (error) {
-      if (!isForWantOfRoom(error)) throw error;
+      const ballast = join(directory, BALLAST_NAME);
+      if (!isForWantOfRoom(error) || !existsSync(ballast)) return this.#failToStart(error);
       // Opening writes, too. What was kept back for a full disk is given back now.
-      logger.warn('the disk is full: the store gives its ballast back, and is opened again', { error });
-      dropBallast(join(directory, BALLAST_NAME));
-      this.#lock ??= await takeOwnerLock(directory, timeout, clock);
-      await this.#client.open();
+      logger.warn('the store cannot be opened: it gives its ballast back to the disk, and tries again', { error });
+      dropBallast(ballast);
+      try {
+        this.#lock ??= await takeOwnerLock(directory, timeout, clock);
+        await this.#client.open();
+      } catch (again) {
+        this.#failToStart(again);
+      }
     }
     this.#ticking = this.#tick();
+  }
+
+  #failToStart(cause: unknown): never {
+    this.#lock?.release();
+    this.#lock = undefined;
+    if (cause instanceof OutbandError || !isForWantOfRoom(cause)) throw cause;
+    const { directory } = this.#config;
+    throw new OutbandError('storage_full', `directory "${directory}" cannot be written: ${describeError(cause)}`, {
+      cause,
+    });
   }
 
   async shutdown(): Promise<void> {

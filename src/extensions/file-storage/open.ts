@@ -74,7 +74,7 @@ function limitPages(db: DatabaseSync, maxBytes: number): void {
 }
 
 /** The version stands twice, so that one flipped bit in the header is damage and not "written by a newer outband". */
-function checkVersion(db: DatabaseSync): void {
+export function checkVersion(db: DatabaseSync): void {
   const header = Number(pragma(db, 'user_version'));
   const meta = Number((db.prepare('SELECT version FROM meta').get() as { version: number } | undefined)?.version);
   if (header !== meta) throw new DamagedError(`the version is ${header} in the header and ${meta} in the tables`);

@@ -60,7 +60,7 @@ export type Request = { readonly id: number } & (
 
 export type OpResult =
   | { readonly value: unknown }
-  | { readonly error: { readonly code: ErrorCode; readonly message: string } };
+  | { readonly error: { readonly code: ErrorCode; readonly message: string; readonly hint?: string } };
 
 export interface Change extends DeadLetterCount {
   readonly kind: 'redriven' | 'dropped' | 'evicted';

@@ -19,6 +19,10 @@ const SALVAGE_MS = 60_000;
 const CHUNK_ROWS = 1_000;
 /** Behind a page that cannot be read, keys are tried one by one so far, then in growing steps. */
 const SINGLE_STEPS = 200;
+/** Rows that were visited before. */
+const MOST_REPEATED = 100_000;
+/** A key this far from the one before is not taken as the place to go on from. */
+const MOST_PLAUSIBLE_GAP = 1_000;
 const PAGE_BYTES = 4_096;
 const HEADER = 'SQLite format 3\0';
 
@@ -81,17 +85,18 @@ function copyAll(
     let records = 0;
     const copyRecord = (row: Row) => {
       const id = Math.floor(Number(row.seq) / ROWS_PER_QUEUE);
-      if (!ids.has(id)) return;
-      fresh.restoreRecord(row, isSound(row) ? contexts.get(row.context!) : undefined);
-      if (isSound(row)) records++;
+      const isNew = ids.has(id) && fresh.restoreRecord(row, isSound(row) ? contexts.get(row.context!) : undefined);
+      if (isNew && isSound(row)) records++;
+      return isNew;
     };
     const rows = copyRows(old, 'records', 'seq', late, fresh, copyRecord);
     if (rows.read === 0 && !rows.whole && queues.list.length === 0) return undefined;
     let deadLetters = 0;
     const copyLetter = (row: Row) => {
-      if (!ids.has(Number(row.queue)) || typeof row.body !== 'string') return;
-      fresh.restoreDeadLetter(row, contexts.get(row.context!));
-      deadLetters++;
+      const isOurs = ids.has(Number(row.queue)) && typeof row.body === 'string';
+      const isNew = isOurs && fresh.restoreDeadLetter(row, contexts.get(row.context!));
+      if (isNew) deadLetters++;
+      return isNew;
     };
     copyRows(old, 'dead_letters', 'id', late, fresh, copyLetter);
     const complete = rows.whole && records === rows.read && records === queues.expected;
@@ -169,8 +174,10 @@ function isSound({ body, crc32: written }: Row): boolean {
 }
 
 /**
- * Visits rows in key order, a transaction per thousand. Where a page cannot be read, what came before it is kept and the
- * keys behind it are tried.
+ * Visits rows, a transaction per thousand, in the order in which the file has them: a key that was damaged may lead
+ * anywhere, so what follows is read on and not looked for by its key. Only behind a page that cannot be read the search
+ * begins anew, from the last key that fitted to its neighbours.
+ * @param visit answers whether the row was new
  */
 function copyRows(
   old: DatabaseSync,
@@ -178,31 +185,43 @@ function copyRows(
   key: string,
   late: () => boolean,
   fresh: Database,
-  visit: (row: Row) => void,
+  visit: (row: Row) => boolean,
 ): { readonly read: number; readonly whole: boolean } {
   let read = 0;
   let whole = true;
-  let after = -1;
+  let [before, after] = [-1, -1];
   let steps = 0;
   const last = largestKey(old, table, key);
+  let rows: Iterator<unknown> | undefined;
   let isEnd = false;
+  let repeated = 0;
+  const chunk = () => {
+    rows ??= old.prepare(`SELECT * FROM ${table} WHERE ${key} > ? ORDER BY ${key}`).iterate(after)[Symbol.iterator]();
+    for (let n = 0; n < CHUNK_ROWS; n++) {
+      const { done, value } = rows.next();
+      // Pages that lead back to one another never end.
+      isEnd = done === true || repeated > MOST_REPEATED;
+      if (isEnd) return;
+      const row = value as Row;
+      const at = Number(row[key]);
+      const rises = at > after;
+      if (!rises) whole = false;
+      // The row before had the wrong key if this one lies behind the row before that.
+      if (rises) [before, after] = [after, at];
+      else if (at > before) after = at;
+      steps = 0;
+      if (visit(row)) read++;
+      else repeated++;
+    }
+  };
   while (!isEnd && !late()) {
     fresh.transaction(() => {
-      let inChunk = 0;
       try {
-        for (const row of old.prepare(`SELECT * FROM ${table} WHERE ${key} > ? ORDER BY ${key}`).iterate(after)) {
-          const at = Number(row[key]);
-          // A damaged page may answer any key: going back would never end.
-          if (!(at > after)) throw new Error('keys do not rise');
-          after = at;
-          steps = 0;
-          read++;
-          visit(row as Row);
-          if (++inChunk === CHUNK_ROWS) return;
-        }
-        isEnd = true;
+        chunk();
       } catch {
+        rows = undefined;
         whole = false;
+        if (steps === 0 && after - before > MOST_PLAUSIBLE_GAP) after = before;
         isEnd = after >= last;
         after += steps < SINGLE_STEPS ? 1 : 2 ** (steps - SINGLE_STEPS);
         steps++;

@@ -87,8 +87,11 @@ export class StoreClient {
     // Its end is no death that is to be cured.
     this.#worker = undefined;
     await worker.terminate();
-    if (failed && 'error' in failed) throw new OutbandError(failed.error.code, failed.error.message);
-    throw reply;
+    const { code, message, hint } =
+      failed && 'error' in failed
+        ? failed.error
+        : { code: 'storage_worker' as const, message: 'the thread ended', hint: undefined };
+    throw new OutbandError(code, message, hint === undefined ? {} : { hint });
   }
 
   /**
@@ -184,6 +187,7 @@ export class StoreClient {
     const id = this.#nextId++;
     return new Promise((resolve) => {
       if (this.#dead) return resolve(this.#dead);
+      if (!this.#worker && 'close' in request) return resolve(new RetryableError('storage_worker', 'it never ran'));
       this.#answers.set(id, resolve);
       this.#worker?.postMessage({ id, ...request } satisfies Request);
     });

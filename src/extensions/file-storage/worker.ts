@@ -29,6 +29,7 @@ try {
   });
 } catch (error) {
   const code = error instanceof OutbandError ? error.code : 'storage_io';
+  const hint = error instanceof OutbandError && error.hint !== undefined ? { hint: error.hint } : {};
   const state = {
     totals: [],
     changes: [],
@@ -40,6 +41,6 @@ try {
     corruptions: 0,
     warnings: [],
   };
-  reply({ id: 0, results: [{ error: { code, message: describeError(error) } }], state });
+  reply({ id: 0, results: [{ error: { code, message: describeError(error), ...hint } }], state });
   port.close();
 }
