@@ -3,8 +3,13 @@ import { chmod, mkdir, readdir, stat, symlink, writeFile } from 'node:fs/promise
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
-import fileStorage from '../../src/extensions/file-storage/index.ts';
+import { DeadLetterTool } from '../../src/extensions/file-storage/dead-letter-tool.ts';
+import { FileStorage } from '../../src/extensions/file-storage/extension.ts';
+import fileStorage, { type FileStorageConfig } from '../../src/extensions/file-storage/index.ts';
 import { openDatabase, verifySettings } from '../../src/extensions/file-storage/open.ts';
+import { tryLock } from '../../src/extensions/file-storage/owner-lock.ts';
+import { systemClock } from '../../src/platform/system-clock.ts';
+import { testHost } from '../support/host.ts';
 import { startStorage, temporaryDirectory } from '../support/storage.ts';
 
 const never = new AbortController().signal;
@@ -70,7 +75,15 @@ test('a database of a newer version is not touched', async (t) => {
   const db = new DatabaseSync(join(directory, 'outband.db'));
   db.exec('UPDATE meta SET version = 9; PRAGMA user_version = 9');
   db.close();
-  await assert.rejects(startStorage(t, directory), { code: 'storage_newer' });
+  const newer = {
+    code: 'storage_newer',
+    message: 'the database has version 9, this program knows 1',
+    hint: 'written by a newer outband: start that one, or use another directory',
+  };
+  await assert.rejects(startStorage(t, directory), newer);
+  const tool = new DeadLetterTool({ directory, maxBytes: 64 * MIB }, systemClock);
+  assert.throws(() => tool.totals(), newer);
+  await assert.rejects(tool.change({ action: 'drop', filter: {}, allowDuplicates: false }), newer);
   assert.ok((await readdir(directory)).every((name) => !name.includes('corrupt')));
 });
 
@@ -183,4 +196,39 @@ test('settings: sizes, bounds and the share of dead letters', () => {
   ]);
   assert.deepEqual(messages({ ballast_bytes: '1MiB' }), ['ballast_bytes: must be 0 or at least 8MiB']);
   assert.deepEqual(messages({ directory: 'state' }), ['directory: must be an absolute path']);
+});
+
+test('a store that could not be opened is stopped at once, and its directory is free', async (t) => {
+  const directory = await temporaryDirectory(t);
+  await (await startStorage(t, directory)).storage.shutdown();
+  const db = new DatabaseSync(join(directory, 'outband.db'));
+  db.exec('UPDATE meta SET version = 9; PRAGMA user_version = 9');
+  db.close();
+  const config = fileStorage.schema.parse({ directory, ballast_bytes: 0 }) as FileStorageConfig;
+  const storage = new FileStorage('file_storage', config, testHost());
+  await assert.rejects(storage.start(), { code: 'storage_newer' });
+  await storage.shutdown();
+  const lock = tryLock(directory);
+  assert.ok(lock, 'the lock was kept');
+  lock.release();
+});
+
+test('what is queued for an exporter that is not configured any more can be removed, while no agent runs', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const { storage } = await startStorage(t, directory);
+  const [gone, stays] = [await storage.queue({ exporter: 'gone', signal: 'logs' }), await storage.queue(QUEUE)];
+  await gone.append(
+    '[]',
+    Array.from({ length: 2_500 }, (_, n) => `${n}`),
+    2_500,
+    never,
+  );
+  await stays.append('[]', ['1'], 1, never);
+  const tool = new DeadLetterTool({ directory, maxBytes: 64 * MIB }, systemClock);
+  assert.throws(() => tool.dropQueued('gone'), { code: 'storage_locked' });
+  await storage.shutdown();
+  assert.equal(tool.dropQueued('gone'), 2_500);
+  const again = (await startStorage(t, directory)).storage;
+  assert.equal((await again.queue({ exporter: 'gone', signal: 'logs' })).totals.queued, 0);
+  assert.equal((await again.queue(QUEUE)).totals.queued, 1);
 });
