@@ -52,6 +52,8 @@ export async function scene(t: TestContext, options: SceneOptions = {}): Promise
     // The sink has answered; now the agent must have heard it.
     do await settle();
     while ((await agent.metric('otelcol_exporter_queue_size')) > 0);
+    // Throws when they do not balance.
+    await agent.books('otlp_http');
   };
   const reads = (name: string) =>
     agent.lines.filter(({ msg, endpoint }) => msg === 'logs read' && endpoint === name).length;
