@@ -2,12 +2,12 @@ import type { Clock } from '../component/clock.ts';
 import type { Logger } from '../component/component.ts';
 import { describeError, RetryableError } from '../component/errors.ts';
 import type { DeadLetterChange, DeadLetterNote, StoredQueue, StoredRow } from '../component/storage.ts';
+import { Signpost } from '../resilience/signpost.ts';
 import { Fifo } from './fifo.ts';
 import { gaveUp } from './memory-queue.ts';
 import type { Queue, QueueFigures, QueueItem, Recovered } from './queue.ts';
 import type { QueueLimits } from './settings.ts';
 import { ContextCache, type SignalKind } from './signals.ts';
-import { Signpost } from './signpost.ts';
 
 /** One read of what is on disk only. */
 const READ_BYTES = 1024 * 1024;

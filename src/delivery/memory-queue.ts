@@ -1,10 +1,10 @@
 import { PermanentError, RetryableError } from '../component/errors.ts';
 import type { DeadLetterNote } from '../component/storage.ts';
+import { Signpost } from '../resilience/signpost.ts';
 import { Fifo } from './fifo.ts';
 import type { Queue, QueueFigures, QueueItem, Recovered } from './queue.ts';
 import type { QueueLimits } from './settings.ts';
 import type { SignalKind } from './signals.ts';
-import { Signpost } from './signpost.ts';
 
 /** Values that were offered together. They are one request for the sizer, and are acknowledged together. */
 class Offer {

@@ -1,4 +1,5 @@
 import type { Clock } from '../component/clock.ts';
+import { Signpost } from '../resilience/signpost.ts';
 
 /** After so many failures in a row the backend counts as down: then one request tries for all. */
 const OUTAGE_AFTER = 3;
@@ -33,7 +34,7 @@ export class SendGate {
   readonly #clock: Clock;
   readonly #backoff: (failures: number) => number;
   readonly #onChange: () => void;
-  readonly #waiting = new Set<() => void>();
+  readonly #opening = new Signpost();
   #open: number;
   #out = 0;
   #failures = 0;
@@ -73,18 +74,9 @@ export class SendGate {
 
   /** Resolves when the next request may be sent; with undefined when the signal aborts first. */
   async enter(signal: AbortSignal): Promise<Turn | undefined> {
-    while (!this.#admits()) {
-      if (signal.aborted) return undefined;
-      await new Promise<void>((resolve) => {
-        const wake = () => {
-          this.#waiting.delete(wake);
-          signal.removeEventListener('abort', wake);
-          resolve();
-        };
-        this.#waiting.add(wake);
-        signal.addEventListener('abort', wake, { once: true });
-        this.#wakeInTime();
-      });
+    while (!this.#admits() && !signal.aborted) {
+      this.#wakeInTime();
+      await this.#opening.reached(signal);
     }
     if (signal.aborted) return undefined;
     this.#out++;
@@ -94,7 +86,7 @@ export class SendGate {
   /** The agent stops: no more waits, one attempt for each that waits. */
   hurry(): void {
     this.#hurried = true;
-    this.#wake();
+    this.#opening.show();
   }
 
   /** The backend took a request: one more step of slots opens, and a hold ends, unless it is not the backend's. */
@@ -150,7 +142,7 @@ export class SendGate {
         if (!isOut) return;
         isOut = false;
         this.#out--;
-        queueMicrotask(() => this.#wake());
+        queueMicrotask(() => this.#opening.show());
       },
     };
   }
@@ -160,7 +152,7 @@ export class SendGate {
     const hold = this.#hold;
     work();
     if (inOutage !== this.inOutage || hold !== this.#hold) this.#onChange();
-    queueMicrotask(() => this.#wake());
+    queueMicrotask(() => this.#opening.show());
   }
 
   get #opensAt(): number {
@@ -170,10 +162,6 @@ export class SendGate {
   #admits(): boolean {
     if (this.#hurried) return this.#out < this.#slots;
     return this.#out < this.#open && this.#clock.monotonic() >= this.#opensAt;
-  }
-
-  #wake(): void {
-    for (const wake of this.#waiting) wake();
   }
 
   /** One timer for all who wait for a time. */
@@ -187,9 +175,9 @@ export class SendGate {
     void this.#clock.sleep(wait, timer.stop.signal).then(
       () => {
         this.#timer = undefined;
-        this.#wake();
+        this.#opening.show();
         // The time may have moved on meanwhile.
-        if (this.#waiting.size > 0) this.#wakeInTime();
+        if (this.#opening.isWatched) this.#wakeInTime();
       },
       () => {},
     );

@@ -1,5 +1,6 @@
 import type { Clock } from '../../component/clock.ts';
 import { RetryableError } from '../../component/errors.ts';
+import { Signpost } from '../../resilience/signpost.ts';
 
 const CLOSES_AT = 0.95;
 const OPENS_AT = 0.85;
@@ -21,7 +22,7 @@ export class Intake {
   #hasRoom = true;
   #refusedUntil = Number.NEGATIVE_INFINITY;
   #told = true;
-  readonly #waiting = new Set<() => void>();
+  readonly #room = new Signpost();
 
   /**
    * @param limitBytes for all queues together
@@ -40,7 +41,7 @@ export class Intake {
     this.#usedBytes = usedBytes;
     this.#hasRoom = usedBytes < this.#limitBytes * (this.#hasRoom ? CLOSES_AT : OPENS_AT);
     this.#tell();
-    if (this.#isOpen) for (const wake of this.#waiting) wake();
+    if (this.#isOpen) this.#room.show();
   }
 
   /** The disk took no more, whatever our own limit says. */
@@ -53,15 +54,7 @@ export class Intake {
   async admission(signal: AbortSignal): Promise<void> {
     while (!this.#isOpen) {
       if (signal.aborted) throw new RetryableError('queue_full', 'the store took no more while the caller waited');
-      await new Promise<void>((resolve) => {
-        const wake = () => {
-          this.#waiting.delete(wake);
-          signal.removeEventListener('abort', wake);
-          resolve();
-        };
-        this.#waiting.add(wake);
-        signal.addEventListener('abort', wake, { once: true });
-      });
+      await this.#room.reached(signal);
     }
   }
 

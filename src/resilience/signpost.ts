@@ -2,6 +2,11 @@
 export class Signpost {
   readonly #waiting = new Set<() => void>();
 
+  /** Whether anybody waits. */
+  get isWatched(): boolean {
+    return this.#waiting.size > 0;
+  }
+
   show(): void {
     for (const wake of this.#waiting) wake();
   }
