@@ -5,13 +5,15 @@ import type { QueueFigures } from './queue.ts';
 import { HOLD_REASONS } from './send-gate.ts';
 
 /** Why something will never be sent. The closed list. */
-export type DropReason =
-  | 'retries_exhausted'
-  | 'rejected'
-  | 'dead_letter_evicted'
-  | 'operator'
-  | 'shutdown'
-  | 'coalesced';
+const DROP_REASONS = [
+  'retries_exhausted',
+  'rejected',
+  'dead_letter_evicted',
+  'operator',
+  'shutdown',
+  'coalesced',
+] as const;
+export type DropReason = (typeof DROP_REASONS)[number];
 
 const UNITS = { log_records: '{record}', metric_points: '{point}' } as const;
 export type CountUnit = keyof typeof UNITS;
@@ -110,9 +112,7 @@ export function exporterMetrics(
   const typed = { exporter, data_type: unit === 'log_records' ? 'logs' : 'metrics' };
   const counter = (doc: MetricDoc) => {
     const instrument = meter.createCounter(doc.name, doc);
-    return (count: number, more = {}) => {
-      if (count > 0) instrument.add(count, { ...labels, ...more });
-    };
+    return (count: number, more = {}) => instrument.add(count, { ...labels, ...more });
   };
   const sum = (doc: MetricDoc, value: () => number) =>
     meter.createObservableCounter(doc.name, doc).addCallback((result) => result.observe(value(), labels));
@@ -142,8 +142,12 @@ export function exporterMetrics(
   const dropped = counter(docs.dropped);
   const coalesced = counter(COALESCED);
   const [enqueued, redriven, evicted] = [counter(DLQ_ENQUEUED), counter(DLQ_REDRIVEN), counter(DLQ_EVICTED)];
+  // Series that are watched are there from the start, at 0.
+  const sent = counter(docs.sent);
+  sent(0);
+  for (const reason of DROP_REASONS) dropped(0, { reason });
   return {
-    sent: counter(docs.sent),
+    sent,
     sendFailed: (count, type, permanent) => failed(count, { 'error.type': type, 'error.permanent': permanent }),
     enqueueFailed: (count, type) => refused(count, { 'error.type': type }),
     dropped(count, reason) {

@@ -107,6 +107,12 @@ export class SignalPipeline<Batch, Value> {
     this.#gate.close();
     const left = this.#queue.take(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY);
     this.#courier.lose(left);
+    const stays = this.#stored?.totals;
+    if (stays && stays.points + stays.deadLetters > 0)
+      this.#options.host.logger.info('what was not delivered stays in the store', {
+        queued: stays.points,
+        dead_letters: stays.deadLetters,
+      });
   }
 
   async consume(batch: Batch, signal: AbortSignal): Promise<void> {

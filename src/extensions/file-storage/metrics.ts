@@ -17,6 +17,9 @@ const CORRUPTIONS = doc(
 const FULL = doc('otelcol_storage_full', 'gauge', '1', '1 while intake waits for room.');
 const IO_ERRORS = doc('otelcol_storage_io_errors', 'counter', '{error}', 'Errors of the disk.');
 
+/** From a fast disk to one that is in trouble. */
+const COMMIT_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
 export const STORAGE_METRICS: readonly MetricDoc[] = [SIZE, DURATION, COMMITS, CORRUPTIONS, FULL, IO_ERRORS];
 
 export interface StorageMetrics {
@@ -39,7 +42,10 @@ export function storageMetrics(meter: Meter, extension: string): StorageMetrics 
   sum(COMMITS, ({ commits }) => commits);
   sum(CORRUPTIONS, ({ corruptions }) => corruptions);
   sum(IO_ERRORS, ({ ioErrors }) => ioErrors);
-  const duration = meter.createHistogram(DURATION.name, DURATION);
+  const duration = meter.createHistogram(DURATION.name, {
+    ...DURATION,
+    advice: { explicitBucketBoundaries: COMMIT_SECONDS },
+  });
   return {
     observe(state) {
       last = state;
