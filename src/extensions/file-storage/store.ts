@@ -44,6 +44,9 @@ export class Store {
   #changes: Change[] = [];
   #commitMs: number[] = [];
   #warnings: string[] = [];
+  /** As of the last look that the database allowed. */
+  #lastTotals: StoreState['totals'] = [];
+  #lastSizes = { fileBytes: 0, queueBytes: 0 };
 
   constructor(options: StoreOptions, times: Times) {
     this.#options = options;
@@ -198,8 +201,7 @@ export class Store {
     try {
       finishReplacement(file);
       const database = this.#open(file);
-      // A failed sync may have left a hole in the WAL; what is committed after it would be lost with it.
-      if (this.#failedSyncs > 0) this.#checkpointWhole(database);
+      if (this.#failedSyncs > 0) checkpointWhole(database);
       return database;
     } catch (error) {
       if (!isDamage(error)) throw error;
@@ -237,13 +239,6 @@ export class Store {
     );
     // Receivers that run know more than was saved; only a start lets them read again.
     if (wasRunning && !saved.complete) this.#fatal = 'records in the store were damaged; a new start reads them again';
-  }
-
-  #checkpointWhole({ db }: Database): void {
-    const { busy } = db.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get() as { busy: number };
-    if (busy === 0) return;
-    db.close();
-    throw new OutbandError('storage_io', 'the write-ahead log cannot be emptied after a failed sync');
   }
 
   /** What an error means, and what must be done before the next transaction. */
@@ -287,10 +282,11 @@ export class Store {
     this.#database = undefined;
   }
 
-  #giveBackPages({ db }: Database): void {
-    const { file, free } = this.#database!.size();
+  #giveBackPages(database: Database): void {
+    const { file, free } = database.size();
     if (free * 4 <= file || this.#queued() > 0) return;
-    this.#database!.transaction(() => this.#database!.collectContexts());
+    database.transaction(() => database.collectContexts());
+    const { db } = database;
     const until = this.#times.monotonic() + VACUUM_MS;
     while (Number(pragma(db, 'freelist_count')) > 0 && this.#times.monotonic() < until)
       db.prepare(`PRAGMA incremental_vacuum(${VACUUM_PAGES})`).all();
@@ -300,8 +296,6 @@ export class Store {
   #queued(): number {
     return this.#totals().reduce((sum, [, { queued }]) => sum + queued, 0);
   }
-
-  #lastTotals: StoreState['totals'] = [];
 
   #totals(): StoreState['totals'] {
     try {
@@ -315,8 +309,6 @@ export class Store {
     return this.#lastTotals;
   }
 
-  #lastSizes = { fileBytes: 0, queueBytes: 0 };
-
   #sizes(): Pick<StoreState, 'fileBytes' | 'queueBytes'> {
     try {
       const database = this.#databaseNow();
@@ -327,5 +319,19 @@ export class Store {
       // As above.
     }
     return this.#lastSizes;
+  }
+}
+
+/**
+ * A failed sync may have left a hole in the write-ahead log; what is committed after it would be lost with it. So the
+ * log must be emptied before anything is acknowledged again.
+ */
+function checkpointWhole({ db }: Database): void {
+  try {
+    const { busy } = db.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get() as { busy: number };
+    if (busy !== 0) throw new OutbandError('storage_io', 'the write-ahead log cannot be emptied after a failed sync');
+  } catch (error) {
+    db.close();
+    throw error;
   }
 }
