@@ -127,6 +127,8 @@ export class LogReader {
       const slice = wanted.slice(start, start + MAX_BATCH_RECORDS);
       emitted += await lane.run(async () => {
         const sent = slice.filter((one) => !this.#toldByStream(cursor, one));
+        // Together with the ledger's parts that this has released: known by the one or by the other, at any moment.
+        this.#save(service, cursor);
         await lane.deliver(
           sent.map((one) => this.#record(one, reason)),
           'poll',

@@ -28,6 +28,7 @@ export class Positions {
   readonly #logger: Logger;
   readonly #changed = new Map<string, () => string | undefined>();
   #writing: Promise<void> | undefined;
+  #isWriting = false;
   readonly #clock: Clock;
   /** Ends the waiting for a store that does not take them. */
   readonly #stop = new AbortController();
@@ -46,9 +47,9 @@ export class Positions {
   /** @param value is asked for when it is written, so that many changes of one value cost one write */
   change(key: string, value: () => string | undefined): void {
     this.#changed.set(key, value);
-    this.#writing ??= this.#write().finally(() => {
-      this.#writing = undefined;
-    });
+    if (this.#isWriting) return;
+    this.#isWriting = true;
+    this.#writing = this.#write();
   }
 
   unreadable(key: string, error: unknown): void {
@@ -58,7 +59,7 @@ export class Positions {
   /** Writes what has changed, once more; what the store does not take now is given up. */
   async close(): Promise<void> {
     this.#stop.abort();
-    while (this.#writing) await this.#writing;
+    await this.#writing;
   }
 
   async #write(): Promise<void> {
@@ -75,12 +76,14 @@ export class Positions {
         if (!this.#isRefused)
           this.#logger.warn('positions could not be stored; a restart sends what came since again', { error });
         this.#isRefused = true;
-        if (this.#stop.signal.aborted) return;
+        if (this.#stop.signal.aborted) break;
         // Tried again, with whatever has changed since.
         for (const [key, value] of now) if (!this.#changed.has(key)) this.#changed.set(key, value);
         await this.#clock.sleep(RETRY_MS, this.#stop.signal).catch(() => {});
       }
     }
+    // In the same moment in which nothing was left to write: what changes from now on starts a writer of its own.
+    this.#isWriting = false;
   }
 }
 
