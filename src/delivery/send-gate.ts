@@ -74,13 +74,16 @@ export class SendGate {
 
   /** Resolves when the next request may be sent; with undefined when the signal aborts first. */
   async enter(signal: AbortSignal): Promise<Turn | undefined> {
-    while (!this.#admits() && !signal.aborted) {
-      this.#wakeInTime();
+    // One reading of the clock per look: between two the gate could open, and nobody would be told.
+    for (let now = this.#clock.monotonic(); !signal.aborted; now = this.#clock.monotonic()) {
+      if (this.#admits(now)) {
+        this.#out++;
+        return this.#turn();
+      }
+      this.#wakeInTime(now);
       await this.#opening.reached(signal);
     }
-    if (signal.aborted) return undefined;
-    this.#out++;
-    return this.#turn();
+    return undefined;
   }
 
   /** The agent stops: no more waits, one attempt for each that waits. */
@@ -159,15 +162,15 @@ export class SendGate {
     return Math.max(this.#notBefore, this.#wishedUntil);
   }
 
-  #admits(): boolean {
+  #admits(now: number): boolean {
     if (this.#hurried) return this.#out < this.#slots;
-    return this.#out < this.#open && this.#clock.monotonic() >= this.#opensAt;
+    return this.#out < this.#open && now >= this.#opensAt;
   }
 
   /** One timer for all who wait for a time. */
-  #wakeInTime(): void {
+  #wakeInTime(now: number): void {
     const at = this.#opensAt;
-    const wait = at - this.#clock.monotonic();
+    const wait = at - now;
     if (wait <= 0 || (this.#timer && this.#timer.at <= at)) return;
     this.#timer?.stop.abort();
     const timer = { at, stop: new AbortController() };
@@ -177,7 +180,7 @@ export class SendGate {
         this.#timer = undefined;
         this.#opening.show();
         // The time may have moved on meanwhile.
-        if (this.#opening.isWatched) this.#wakeInTime();
+        if (this.#opening.isWatched) this.#wakeInTime(this.#clock.monotonic());
       },
       () => {},
     );

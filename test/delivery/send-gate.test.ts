@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Clock } from '../../src/component/clock.ts';
 import { SendGate, type Turn } from '../../src/delivery/send-gate.ts';
 import { FakeClock, settle } from '../support/fake-clock.ts';
 
@@ -151,4 +152,33 @@ test('a wait that became shorter is not held up by the longer one before it', as
   queue(1);
   await clock.advance(1_000);
   assert.equal(entered.length, 6, 'the backoff, not the minute of the hold that is over');
+});
+
+test('a gate that opens while it is looked at is not missed', async () => {
+  // Timers may end a little early, and time passes between two readings: here by up to a millisecond and by a quarter of one.
+  const clock = new FakeClock();
+  let read = 0;
+  let early = 0;
+  const drifting: Clock = {
+    now: () => clock.now(),
+    monotonic: () => clock.monotonic() + read++ * 0.25,
+    sleep: (ms, signal) => clock.sleep(ms - early, signal),
+  };
+  const one = new SendGate(
+    1,
+    drifting,
+    () => 10,
+    () => {},
+  );
+  for (let round = 0; round < 100; round++) {
+    early = round / 100;
+    let turn: Turn | undefined;
+    void one.enter(never).then((entered) => {
+      turn = entered;
+    });
+    await clock.advance(12);
+    assert.ok(turn, `round ${round}`);
+    turn.release();
+    one.failed(turn, 0);
+  }
 });
