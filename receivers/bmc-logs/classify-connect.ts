@@ -53,6 +53,7 @@ export function classifyError(error: OutbandError): ConnectOutcome {
   const types: Partial<Record<OutbandError['code'], ConnectErrorType>> = {
     deadline_exceeded: 'timeout',
     bmc_tls: 'tls',
+    certificate_mismatch: 'tls',
     auth_rejected: 'auth',
     bmc_unreachable: 'refused',
   };

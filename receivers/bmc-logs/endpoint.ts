@@ -32,6 +32,8 @@ const RUN_SLACK_MS = 65_000;
 /** Runs in a row that go on at once where the last one ended at a limit. */
 const MOST_RESUMED_RUNS = 10;
 const MAX_REDIRECTS = 3;
+/** Least distance of a read that a stream asks for from the one before. */
+const GAP_FILL_SPACING_MS = 1_000;
 const STOP_GRACE_MS = 2_000;
 const MOST_GAP_FILL_SPACING_MS = 30_000;
 
@@ -151,6 +153,7 @@ export class Endpoint {
       },
       {
         interval: config.periodic.logs_collection_interval,
+        minInterval: GAP_FILL_SPACING_MS,
         timeout: config.request_timeout + RUN_SLACK_MS,
         firstRun: 'now',
         mode: 'poll',
@@ -348,6 +351,7 @@ export class Endpoint {
     this.#machine.opened(openedAt);
     this.#everStreamed = true;
     this.#setPace();
+    this.#parts!.target.report({ alive: true });
     // A stream that flaps must not have the logs read each time; one that counts as good may.
     this.#requestGapFill(Math.min(MOST_GAP_FILL_SPACING_MS, config.sse.min_stream_lifetime));
     // The stream's own end counts, not the moment at which its last messages were delivered.
@@ -358,6 +362,7 @@ export class Endpoint {
     let cause: StreamEnd | 'error' = 'error';
     try {
       for (let messages = await stream.next(); messages; messages = await stream.next()) {
+        this.#parts!.target.report({ alive: true });
         await this.#parts!.stream.take(messages);
         this.#lastEventId = stream.lastEventId;
       }

@@ -29,7 +29,7 @@ export interface Graph {
  * @param extensions is filled with what hosts may ask for
  */
 export function buildGraph(config: AgentConfig, hosts: HostMaker, extensions: Map<string, Component>): Graph {
-  const extensionNodes = config.service.extensions.map((key): Node => {
+  const extensionNodes = extensionOrder(config).map((key): Node => {
     const { id, factory, config: settings } = config.extensions.get(key)!;
     const host = hosts.make('extension', key);
     const component = factory.create({ id, config: settings, host });
@@ -78,6 +78,19 @@ export function buildGraph(config: AgentConfig, hosts: HostMaker, extensions: Ma
     return { name: `receiver ${key}`, component: factory.create({ id, config: settings, host, next }), host };
   });
   return { extensions: extensionNodes, exporters: [...exporters.values()], processors, receivers };
+}
+
+/** As `service::extensions` lists them, but each after those that it refers to. */
+function extensionOrder({ service, extensions }: AgentConfig): string[] {
+  const order = new Set<string>();
+  const visit = (key: string, on: readonly string[]) => {
+    if (order.has(key) || on.includes(key)) return;
+    const { factory, config: settings } = extensions.get(key)!;
+    for (const { id } of factory.references?.(settings as object) ?? []) visit(id, [...on, key]);
+    order.add(key);
+  };
+  for (const key of service.extensions) visit(key, []);
+  return [...order];
 }
 
 function exporterOf(

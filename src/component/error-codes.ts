@@ -140,6 +140,21 @@ export const ERROR_CODES = {
     effect: 'The component does not start.',
     remedy: 'The message names the value.',
   },
+  run_failed: {
+    cause: 'A poll failed with an error that has no code of its own.',
+    effect: 'The attempt counts as failed and is repeated; nothing that the target still holds is lost.',
+    remedy: 'Read its message; report it, with the log.',
+  },
+  scheduler_unwell: {
+    cause: 'Many targets have an open breaker (`status_threshold`), or the process was busy for seconds.',
+    effect: 'Polls of these targets wait for their retry time.',
+    remedy: 'Look at the network if it is many targets, at the load of the machine otherwise. It heals by itself.',
+  },
+  config_invalid: {
+    cause: 'A target cannot be polled with the settings it has.',
+    effect: 'It is parked and tried again every `dead_letter::retry_interval`.',
+    remedy: 'The message names the setting.',
+  },
   deadline_exceeded: {
     cause: 'A run, a request or a body took longer than its deadline.',
     effect: 'The attempt failed; the position did not move and the next run reads the same again.',
@@ -163,6 +178,11 @@ export const ERROR_CODES = {
   bmc_tls: {
     cause: 'The TLS handshake with the BMC failed.',
     effect: 'Nothing was sent to it.',
+    remedy: 'Check whether the port speaks TLS, and which versions it offers.',
+  },
+  certificate_mismatch: {
+    cause: 'The certificate of the BMC was refused: its chain, its name, its dates or its pin.',
+    effect: 'Nothing was sent to it. It is tried again every `dead_letter::retry_interval`.',
     remedy: 'Set `tls::ca_file`, or `tls::insecure_skip_verify: true` for a self-signed certificate.',
   },
   bmc_http_status: {

@@ -23,14 +23,13 @@ export function slotsBetween(grid: Grid, from: number, to: number): number {
 const FNV_OFFSET = 0xcbf29ce484222325n;
 const FNV_PRIME = 0x100000001b3n;
 
-const DAY_MS = 86_400_000n;
-
 /**
- * FNV-1a, 64 bits, over the UTF-8 bytes of `key`, modulo a day: the same target has the same phase everywhere, and a fleet
- * is spread over whatever interval is in force, not only over the one it was registered with.
+ * FNV-1a, 64 bits, over the UTF-8 bytes of `key`, modulo the longest interval that the target can have: the same target
+ * has the same slots in every process, and a fleet is spread over all of its interval.
+ * @param longestInterval whole milliseconds; > 0
  */
-export function phaseOf(key: string): number {
+export function phaseOf(key: string, longestInterval: number): number {
   let hash = FNV_OFFSET;
   for (const byte of new TextEncoder().encode(key)) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * FNV_PRIME);
-  return Number(hash % DAY_MS);
+  return Number(hash % BigInt(longestInterval));
 }

@@ -1,18 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RunResult, TargetOptions } from '../../src/component/scheduler.ts';
-import { SchedulerExtension } from '../../src/extensions/scheduler/extension.ts';
-import { FakeClock } from '../support/fake-clock.ts';
-import { testHost } from '../support/host.ts';
+import { virtualScheduler } from '../support/scheduler.ts';
 
 const MINUTE = 60_000;
+const never = new AbortController().signal;
 
-async function scheduler(config = { task_timeout: 90_000, concurrency: { max: 256 } }) {
-  const clock = new FakeClock();
-  const extension = new SchedulerExtension(config, testHost({ clock }));
-  await extension.start();
+/** Its targets note their runs; `work` decides what a run does. */
+async function scheduler(settings: Record<string, unknown> = {}) {
+  const { clock, extension } = await virtualScheduler({ settings });
   const starts: { name: string; at: number; cause: string; missed: number }[] = [];
-  /** Registers a target whose runs are noted; `work` decides what a run does. */
   const register = (
     name: string,
     options: TargetOptions,
@@ -58,11 +55,15 @@ test('a failure does not bring the next run forward', async () => {
     throw new Error('away');
   });
   await clock.advance(10 * MINUTE);
-  assert.ok(gaps().length >= 8 && gaps().every((gap) => gap === MINUTE));
+  assert.ok(gaps().length >= 7 && gaps().every((gap) => gap >= MINUTE), `${gaps()}`);
 });
 
 test('slots that passed during a long run are skipped and told, never caught up', async () => {
-  const { clock, register, starts } = await scheduler({ task_timeout: 60 * MINUTE, concurrency: { max: 1 } });
+  const { clock, register, starts } = await scheduler({
+    task_timeout: '60m',
+    concurrency: { max: 1 },
+    adaptive_polling: { enabled: false },
+  });
   let first = true;
   register('a', { interval: MINUTE, firstRun: 'now' }, async () => {
     if (first) await clock.sleep(3.5 * MINUTE);
@@ -89,7 +90,7 @@ test('a wish that comes during a run is refused, and the run can answer "again"'
   const { clock, register, starts } = await scheduler();
   let refused: boolean | undefined;
   let again = true;
-  const handle = register('a', { interval: 60 * MINUTE, firstRun: 'now' }, async () => {
+  const handle = register('a', { interval: 60 * MINUTE, minInterval: 1_000, firstRun: 'now' }, async () => {
     refused = handle.runNow();
     const result = { again };
     again = false;
@@ -111,7 +112,7 @@ test('a run that was deferred by the pipeline comes again at its next slot', asy
 });
 
 test('a run that hangs is aborted at its deadline and frees its slot', async () => {
-  const { clock, register, starts } = await scheduler({ task_timeout: 90_000, concurrency: { max: 1 } });
+  const { clock, register, starts } = await scheduler({ concurrency: { max: 1 } });
   let aborted = false;
   register('hangs', { interval: 60 * MINUTE, firstRun: 'now', timeout: 5_000 }, (signal) => {
     signal.addEventListener('abort', () => {
@@ -134,7 +135,7 @@ test('a run that hangs is aborted at its deadline and frees its slot', async () 
 });
 
 test('at most concurrency::max runs are in flight, the others wait in order of due time', async () => {
-  const { clock, register, starts } = await scheduler({ task_timeout: 90_000, concurrency: { max: 2 } });
+  const { clock, register, starts } = await scheduler({ concurrency: { max: 2 } });
   for (const name of ['a', 'b', 'c', 'd'])
     register(name, { interval: 60 * MINUTE, firstRun: 'now' }, async () => {
       await clock.sleep(10_000);
@@ -179,7 +180,7 @@ test('an unregistered target is gone at once; its run is aborted and waited for'
   await clock.advance(10 * MINUTE);
   assert.equal(starts.length, 1);
   assert.equal(handle.runNow(), false);
-  await extension.shutdown();
+  await extension.shutdown(never);
 });
 
 test('a key is taken once, and a bad target is refused', async () => {
@@ -194,8 +195,8 @@ test('a stop starts nothing more, waits for runs, and leaves no timer', async ()
   const { clock, extension, register, starts } = await scheduler();
   register('a', { interval: MINUTE, firstRun: 'now' }, (signal) => clock.sleep(60_000, signal).then(() => ({})));
   await clock.advance(0);
-  await extension.shutdown();
-  await extension.shutdown();
+  await extension.shutdown(never);
+  await extension.shutdown(never);
   assert.equal(clock.sleeping, 0);
   await clock.advance(10 * MINUTE);
   assert.equal(starts.length, 1);

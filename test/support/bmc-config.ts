@@ -29,7 +29,7 @@ exporters:
     retry_on_failure: { initial_interval: 50ms, max_interval: 200ms }
 ${indent(exporter ?? 'sending_queue: { batch: { flush_timeout: 5ms } }', 4)}
 extensions:
-  scheduler: {}
+  scheduler: ${SCHEDULER}
 service:
   extensions: [scheduler]
   shutdown_timeout: 5s
@@ -65,7 +65,7 @@ exporters:
     retry_on_failure: { initial_interval: 50ms, max_interval: 200ms }
 ${indent(exporter ?? 'sending_queue: { storage: file_storage, batch: { flush_timeout: 5ms } }', 4)}
 extensions:
-  scheduler: {}
+  scheduler: ${SCHEDULER}
   file_storage: { directory: ${directory}/state, ballast_bytes: 0, commit: { max_delay: 10ms }, ${storage} }
 service:
   extensions: [scheduler, file_storage]
@@ -75,6 +75,10 @@ service:
     logs: { receivers: [bmc_logs], exporters: [otlp_http] }
 `;
 }
+
+/** A BMC that was away is read again soon. */
+const SCHEDULER =
+  '{ breaker: { base_delay: 50ms, max_delay: 100ms }, dead_letter: { max_retry_attempts: 100, retry_interval: 10s } }';
 
 const FAST = `
 initial_history: all

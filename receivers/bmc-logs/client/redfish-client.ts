@@ -187,8 +187,9 @@ export function asBmcError(error: unknown, url: URL, signal?: AbortSignal): Outb
   if (signal?.aborted && signal.reason instanceof OutbandError) return signal.reason;
   const { code = '', message = '' } = error as { code?: string; message?: string };
   const text = `GET ${url.pathname}: ${message || code}`;
-  if (/^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|EPROTO)/.test(code))
-    return new OutbandError('bmc_tls', text, { cause: error });
+  if (/^(ERR_TLS_CERT|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|INVALID_CA|HOSTNAME_MISMATCH)/.test(code))
+    return new OutbandError('certificate_mismatch', text, { cause: error });
+  if (/^(ERR_TLS|ERR_SSL|EPROTO)/.test(code)) return new OutbandError('bmc_tls', text, { cause: error });
   return new OutbandError('bmc_unreachable', text, { cause: error });
 }
 

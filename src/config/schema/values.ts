@@ -143,3 +143,44 @@ export function kindOf(value: unknown): string {
   if (typeof value === 'object') return 'map';
   return typeof value;
 }
+
+/** `true` or `false`, and nothing that looks like it. */
+export function flag() {
+  return z.boolean({ error: ({ input }: IssueInput) => `expected true or false, got ${shown(input)}` });
+}
+
+/** An integer setting between two bounds, which belong to it. */
+export function intBetween(min: number, max: number) {
+  const error = ({ input }: IssueInput) => `must be an integer between ${min} and ${max}, got ${shown(input)}`;
+  return z.int({ error }).check(z.gte(min, { error }), z.lte(max, { error })).meta({ type: 'int' });
+}
+
+/** A number setting between two bounds, which belong to it. */
+export function numberBetween(min: number, max: number) {
+  const error = ({ input }: IssueInput) => `must lie between ${min} and ${max}, got ${shown(input)}`;
+  return z.number({ error }).check(z.gte(min, { error }), z.lte(max, { error })).meta({ type: 'float64' });
+}
+
+/** A duration setting between two bounds (durations themselves), which belong to it. */
+export function durationBetween(min: string, max: string, rule = `must lie between ${min} and ${max}`) {
+  const [least, most] = [parseDuration(min)!, parseDuration(max)!];
+  const read = duration({ positive: false }).check(
+    z.superRefine((ms, context) => {
+      if (ms < least || ms > most) context.addIssue({ code: 'custom', message: `${rule}, got ${formatDuration(ms)}` });
+    }),
+  );
+  return read.meta({ type: 'duration' });
+}
+
+/** Milliseconds as a duration is written: `90s`, `5m`, `1h30m`. */
+export function formatDuration(ms: number): string {
+  if (ms < 1_000 || !Number.isInteger(ms / 1_000)) return ms < 1_000 ? `${ms}ms` : `${ms / 1_000}s`;
+  const [hours, minutes, seconds] = [Math.floor(ms / 3_600_000), Math.floor(ms / 60_000) % 60, (ms / 1_000) % 60];
+  if (hours === 0 && minutes < 2) return `${ms / 1_000}s`;
+  return `${hours ? `${hours}h` : ''}${minutes ? `${minutes}m` : ''}${seconds ? `${seconds}s` : ''}`;
+}
+
+/** A value of the configuration as it is told to people. */
+export function shown(value: unknown): string {
+  return typeof value === 'object' && value !== null ? kindOf(value) : (JSON.stringify(value) ?? 'nil');
+}

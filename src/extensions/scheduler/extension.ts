@@ -1,184 +1,672 @@
 import type { Component, Host } from '../../component/component.ts';
-import { deadline } from '../../component/deadline.ts';
-import { describeError, OutbandError } from '../../component/errors.ts';
-import type { RunCause, RunResult, Scheduler, Target, TargetHandle, TargetOptions } from '../../component/scheduler.ts';
-import { DueQueue } from '../../resilience/due-queue.ts';
-import { nextSlot, phaseOf, slotsBetween } from '../../resilience/poll-grid.ts';
+import { OutbandError } from '../../component/errors.ts';
+import { publicAddress, publicMessage } from '../../component/public-message.ts';
+import {
+  type ActionResult,
+  type EpochNanos,
+  type Facts,
+  type Report,
+  RUN_CAUSES,
+  type RunCause,
+  type RunOutcome,
+  type Scheduler,
+  type SchedulerActions,
+  type SchedulerSnapshot,
+  type Target,
+  type TargetHandle,
+  type TargetOptions,
+  type TransitionEvent,
+} from '../../component/scheduler.ts';
+import { runAttributes } from '../../component/scheduler-metrics.ts';
+import { isTripped } from '../../resilience/breaker.ts';
+import { failureCategory } from '../../resilience/failure-category.ts';
+import {
+  afterFailure,
+  afterSuccess,
+  atNextSlot,
+  beginTrial,
+  countFailure,
+  type Failure,
+  moveRetry,
+  type Next,
+  type RetryPolicy,
+  type RunEnd,
+  reset,
+  restingState,
+  type TargetState,
+} from '../../resilience/next-run.ts';
+import { slotsBetween } from '../../resilience/poll-grid.ts';
+import { type IntervalCause, type Pace, pace, paceAfterFailure, samePace } from '../../resilience/poll-interval.ts';
+import { expectedInterval } from '../../resilience/staleness.ts';
+import { Counters } from './counters.ts';
+import { Dispatcher, type Lane } from './dispatcher.ts';
 import type { SchedulerConfig } from './index.ts';
-import { nextRun, type RunOutcome } from './next-run.ts';
+import { Instruments } from './instruments.ts';
+import { Persistence, type SavedTarget } from './persistence.ts';
+import { Registry, sortKeyOf } from './registry.ts';
+import { type RunEnded, Runs } from './runs.ts';
+import { Capture } from './snapshot.ts';
+import { transitionsBetween } from './transitions.ts';
 
-const DEFAULT_MIN_INTERVAL_MS = 1_000;
-/** The dispatcher looks at the queue at least this often, whatever it knows. */
-const LONGEST_SLEEP_MS = 1_000;
 const TARGET_TYPE = /^[a-z][a-z0-9_-]{0,31}$/;
 const TARGET_NAME = /^\P{Cc}{1,256}$/u;
-
-interface Entry {
-  readonly key: string;
-  readonly target: Target;
-  readonly phase: number;
-  /** As registered; the interval wins where it is shorter. */
-  readonly minInterval: number;
-  readonly timeout: number;
-  interval: number;
-  /** Why the next run comes. */
-  cause: RunCause;
-  /** On the scheduler's clock; -Infinity before the first run. */
-  lastStart: number;
-  /** Of the run in flight: ends it, and resolves when it has settled. */
-  running: { readonly abort: AbortController; readonly settled: Promise<void> } | undefined;
-}
+/** How much of a new duration counts in the smoothed one. */
+const DURATION_WEIGHT = 0.3;
+const MOST_FACTS = 8;
+const MOST_FACTS_BYTES = 512;
+/** Who shows life is tried before its time at most this often. */
+const ALIVE_TRIAL_MS = 60_000;
+const SAVE_INTERVAL_MS = 10_000;
+/** A dispatcher that looks this late is told as not well. */
+const LATE_TICK_MS = 5_000;
+/** Printed times follow the wall clock when it is off by more than this. */
+const WALL_TOLERANCE_MS = 20;
 
 /**
- * One queue of due times, one loop that sleeps until the next of them, and the runs in flight. Wall time is read once,
- * to anchor the grid; from then on all waiting is monotonic, so a step of the wall clock changes no spacing.
+ * Due times, breakers and dead letters of all targets, and what can be seen of them.
+ *
+ * Runs come from the {@link Dispatcher} and end in {@link SchedulerExtension.#ended}; what the end means is decided by
+ * the pure functions in `resilience`. Wall time is read once, to anchor the grid; from then on all waiting is monotonic,
+ * so a step of the wall clock changes no spacing, and only printed times follow it.
  */
 export class SchedulerExtension implements Component, Scheduler {
   readonly #config: SchedulerConfig;
   readonly #host: Host;
-  /** Adds to monotonic time to give the grid's time, in milliseconds since the epoch. */
+  readonly #policy: RetryPolicy;
+  /** Adds to monotonic time to give the scheduler's clock, in milliseconds since the epoch. */
   readonly #anchor: number;
-  readonly #entries = new Map<string, Entry>();
-  readonly #queue = new DueQueue<Entry>();
-  readonly #stop = new AbortController();
-  #inFlight = 0;
-  #wake = new AbortController();
-  #loop: Promise<void> | undefined;
+  #wallOffset = 0;
+  readonly #startedAt: number;
+  readonly #registry: Registry;
+  readonly #dispatcher: Dispatcher;
+  readonly #runs: Runs;
+  readonly #counters = new Counters();
+  readonly #instruments: Instruments;
+  readonly #lanes = new Map<number, Lane>();
+  readonly #shownLanes = new Set<Lane>();
+  readonly #listeners = new Set<(event: TransitionEvent) => void>();
+  /** When a proof of life last brought a trial forward. */
+  readonly #aliveTrials = new Map<number, number>();
+  #persistence: Persistence | undefined;
+  #revision = 0;
+  /** Breakers that are open or half-open. */
+  #tripped = 0;
+  #shown = 0;
+  #redriveEnds = Number.NEGATIVE_INFINITY;
+  #stopping: Promise<void> | undefined;
+  readonly actions: SchedulerActions = {
+    run: (key) => this.#runByHand(key),
+    reset: (key) => this.#resetByHand(key),
+    redrive: () => this.#redrive(),
+  };
 
   constructor(config: SchedulerConfig, host: Host) {
     this.#config = config;
     this.#host = host;
-    this.#anchor = Number(host.clock.now() / 1_000_000n) - host.clock.monotonic();
+    this.#policy = policyOf(config);
+    this.#anchor = this.#wallNow() - host.clock.monotonic();
+    this.#startedAt = this.#now();
+    const { enabled, min_interval, max_interval } = config.adaptive_polling;
+    this.#registry = new Registry({ adaptive: enabled, min: min_interval, max: max_interval });
+    this.#dispatcher = new Dispatcher({
+      clock: host.clock,
+      now: () => this.#now(),
+      maxInFlight: config.concurrency.max,
+      maxStartsPerSecond: config.max_starts_per_second,
+      begin: (row, lane, due, now) => this.#begin(row, lane, due, now),
+      expire: (row) => this.#expire(row),
+      onTick: (lateBy) => this.#report(lateBy),
+    });
+    this.#runs = new Runs({
+      onEnd: (row, ended) => this.#ended(row, ended),
+      onLate: (type) => this.#counters.skipped(type, 'late_result'),
+    });
+    this.#instruments = new Instruments(host.meter, () => this.snapshot());
   }
 
   async start(): Promise<void> {
-    this.#loop = this.#dispatch();
+    const { storage } = this.#config;
+    if (storage !== undefined) {
+      const store = this.#host.storage(storage).keyValue('scheduler', 'position');
+      this.#persistence = new Persistence(store, this.#host.logger);
+      await this.#persistence.load(this.#wallNow());
+      this.register(
+        {
+          ...{ type: 'scheduler', name: 'state', connection: storage },
+          run: async () => {
+            await this.#persistence!.save();
+            return {};
+          },
+        },
+        { interval: SAVE_INTERVAL_MS, internal: true },
+      );
+    }
+    this.#instruments.start();
+    this.#dispatcher.start();
   }
 
-  async shutdown(): Promise<void> {
-    this.#stop.abort(new OutbandError('shutting_down', 'the scheduler stops'));
-    await this.#loop;
-    await Promise.all([...this.#entries.values()].map((entry) => entry.running?.settled));
+  /** Starts nothing more, ends all runs, and saves the state. */
+  shutdown(signal: AbortSignal): Promise<void> {
+    this.#stopping ??= this.#stop(signal);
+    return this.#stopping;
+  }
+
+  async #stop(signal: AbortSignal): Promise<void> {
+    await this.#dispatcher.stop();
+    await this.#runs.abortAll(signal);
+    this.#instruments.stop();
+    if (!this.#persistence) return;
+    for (const row of this.#registry.rows()) this.#changedRow(row);
+    await this.#persistence.save();
   }
 
   register(target: Target, options: TargetOptions): TargetHandle {
-    const key = `${target.type}::${target.name}`;
-    if (!TARGET_TYPE.test(target.type) || !TARGET_NAME.test(target.name) || !(options.interval > 0))
+    const { type, name } = target;
+    const key = `${type}::${name}`;
+    const interval = Math.round(options.interval);
+    if (!TARGET_TYPE.test(type) || !TARGET_NAME.test(name) || !(interval >= 1 && Number.isFinite(interval)))
       throw new OutbandError('target_invalid', `scheduler target "${key}" has a bad type, name or interval`);
-    if (this.#entries.has(key)) throw new OutbandError('target_exists', `scheduler target "${key}" exists already`);
-    const entry: Entry = {
-      key,
-      target,
-      phase: phaseOf(key),
-      minInterval: options.minInterval ?? DEFAULT_MIN_INTERVAL_MS,
-      timeout: options.timeout ?? this.#config.task_timeout,
-      interval: options.interval,
-      cause: 'initial',
-      lastStart: Number.NEGATIVE_INFINITY,
-      running: undefined,
-    };
-    this.#entries.set(key, entry);
-    this.#arm(entry, options.firstRun === 'now' ? this.#now() : nextSlot(entry, this.#now()));
-
-    return {
-      runNow: (delay = 0) => {
-        if (entry.running || !this.#entries.has(key)) return false;
-        const due = Math.max(this.#now() + delay, earliest(entry));
-        if (due >= (this.#queue.dueOf(entry) ?? Number.POSITIVE_INFINITY)) return true;
-        entry.cause = 'requested';
-        this.#arm(entry, due);
-        return true;
+    if (this.#registry.rowOf(key) !== undefined)
+      throw new OutbandError('target_exists', `scheduler target "${key}" exists already`);
+    const { concurrency, task_timeout } = this.#config;
+    const { internal = false, maxInterval = Number.POSITIVE_INFINITY } = options;
+    const now = this.#now();
+    const row = this.#registry.add(
+      {
+        ...{ key, sortKey: sortKeyOf(key), type, name, target, internal, maxInterval, phase: options.phase },
+        displayName: target.displayName ?? name,
+        connection: publicAddress(target.connection),
+        mode: options.mode ?? 'poll',
+        maxRetryDelay: options.maxRetryDelay ?? Number.POSITIVE_INFINITY,
       },
-      setInterval: (interval) => {
-        if (interval === entry.interval) return;
-        entry.interval = interval;
-        // A run that was asked for comes when it was promised; the grid takes over after it.
-        if (entry.running || entry.cause !== 'interval' || !this.#entries.has(key)) return;
-        this.#arm(entry, Math.max(nextSlot(entry, this.#now()), earliest(entry)));
+      now,
+      interval,
+      options.minInterval ?? Number.NaN,
+      options.timeout ?? task_timeout,
+    );
+    const lane = this.#dispatcher.lane(type, Number(concurrency.per_type[type] ?? concurrency.max), internal);
+    this.#lanes.set(row, lane);
+    if (!internal) {
+      this.#shown++;
+      this.#shownLanes.add(lane);
+    }
+    const slot = this.#slot(row, now);
+    const retry = this.#restore(row, this.#persistence?.take(key), slot, now);
+    this.#arm(row, retry ?? (options.firstRun === 'now' ? now : slot), retry === undefined ? 'initial' : 'breaker');
+    return this.#handleOf(row, key);
+  }
+
+  #handleOf(row: number, key: string): TargetHandle {
+    let isRegistered = true;
+    return {
+      runNow: (delay = 0) => isRegistered && this.#runNow(row, delay),
+      report: (report) => {
+        if (isRegistered) this.#reported(row, report);
+      },
+      setInterval: (interval, options) => {
+        if (isRegistered) this.#setInterval(row, Math.round(interval), options?.mode);
       },
       unregister: async () => {
-        this.#entries.delete(key);
-        this.#queue.delete(entry);
-        entry.running?.abort.abort(new OutbandError('shutting_down', `target "${key}" is gone`));
-        await entry.running?.settled;
+        if (!isRegistered) return;
+        isRegistered = false;
+        await this.#unregister(row, key);
       },
     };
   }
 
+  snapshot(): SchedulerSnapshot {
+    const now = this.#now();
+    const wallOffset = this.#wallNow() - now;
+    if (Math.abs(wallOffset - this.#wallOffset) > WALL_TOLERANCE_MS) this.#wallOffset = wallOffset;
+    const { adaptive_polling, breaker } = this.#config;
+    return new Capture({
+      registry: this.#registry,
+      lanes: [...this.#shownLanes],
+      now,
+      wallOffset: this.#wallOffset,
+      revision: this.#revision,
+      enabled: adaptive_polling.enabled,
+      flapWindow: breaker.flap_window,
+      counters: this.#counters.capture(this.#startedAt),
+      lag: this.#counters.recent.quantiles(now) ?? null,
+      lastTick: this.#dispatcher.lastTick,
+    });
+  }
+
+  onTransition(listener: (event: TransitionEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Milliseconds on the scheduler's clock: wall time as it was read once, going on monotonically. */
   #now(): number {
     return this.#anchor + this.#host.clock.monotonic();
   }
 
-  #arm(entry: Entry, due: number): void {
-    const next = this.#queue.nextDue();
-    this.#queue.set(entry, due);
-    if (next === undefined || due < next) this.#wake.abort();
+  #wallNow(): number {
+    return Number(this.#host.clock.now() / 1_000n) / 1_000;
   }
 
-  async #dispatch(): Promise<void> {
-    const stopped = this.#stop.signal;
-    while (!stopped.aborted) {
-      for (const entry of [...this.#queue.due(this.#now())]) {
-        if (this.#inFlight >= this.#config.concurrency.max) break;
-        this.#queue.delete(entry);
-        this.#begin(entry);
+  #arm(row: number, due: number, cause: RunCause): void {
+    this.#revision++;
+    this.#registry.setCause(row, cause);
+    // Whole milliseconds, as they are printed.
+    this.#dispatcher.arm(this.#lanes.get(row)!, row, Math.ceil(due));
+  }
+
+  #due(row: number): number {
+    return this.#lanes.get(row)!.queue.dueOf(row);
+  }
+
+  #isInFlight(row: number): boolean {
+    return this.#registry.columns.inFlight[row] === 1;
+  }
+
+  #slot(row: number, now: number): number {
+    return atNextSlot({ grid: this.#registry.grid(row), now, earliest: this.#registry.earliest(row) });
+  }
+
+  /** @returns when a target with a breaker that was open runs next */
+  #restore(row: number, saved: SavedTarget | undefined, slot: number, now: number): number | undefined {
+    if (!saved) return undefined;
+    const c = this.#registry.columns;
+    if (saved.lastSuccess !== null) c.lastSuccess[row] = Math.min(saved.lastSuccess, now);
+    c.since[row] = Math.min(saved.since, now);
+    c.ran[row] = saved.ran ? 1 : 0;
+    if (saved.registered === c.registered[row])
+      c.step[row] = Math.max(c.minStep[row]!, Math.min(c.maxStep[row]!, saved.step));
+    c.expected[row] = expectedInterval(this.#registry.interval(row));
+    const { state } = saved;
+    if (!state) return undefined;
+    if (!isTripped(state.breaker)) {
+      this.#registry.setState(row, state);
+      return undefined;
+    }
+    // A clock that was wrong must not keep a target away for years.
+    const { deadLetter, breaker, maxRetryAfter } = this.#policy;
+    const longest =
+      2 * Math.max(deadLetter.retryInterval, breaker.maxDelay, maxRetryAfter, this.#registry.interval(row));
+    const wanted = state.breaker.retryAt ?? now;
+    const retryAt = wanted > now ? Math.min(wanted, now + longest) : slot;
+    this.#registry.setState(row, { ...state, breaker: { ...state.breaker, state: 'open', retryAt } });
+    this.#tripped++;
+    return retryAt;
+  }
+
+  #begin(row: number, lane: Lane, due: number, now: number): void {
+    const registry = this.#registry;
+    const c = registry.columns;
+    const { target } = registry.identity(row);
+    const grid = registry.grid(row);
+    const waited = slotsBetween(grid, due, now);
+    const missed = waited + (Number.isNaN(c.lastStart[row]!) ? 0 : slotsBetween(grid, c.lastStart[row]!, due));
+    const deadline = now + c.timeout[row]!;
+    const cause = RUN_CAUSES[c.cause[row]!]!;
+    const state = registry.state(row);
+    if (state && isTripped(state.breaker))
+      this.#setState(row, beginTrial(state, now, cause === 'manual' ? 'manual' : 'retry_due', deadline));
+    this.#revision++;
+    c.lastStart[row] = now;
+    c.lag[row] = now - due;
+    c.inFlight[row] = 1;
+    if (!lane.internal) {
+      this.#counters.skipped(lane.type, 'overrun', waited);
+      this.#counters.started(lane.type, now - due, now);
+      this.#instruments.lag.record((now - due) / 1_000, { 'outband.target.type': lane.type });
+    }
+    this.#dispatcher.watch(row, deadline);
+    this.#runs.begin(row, target, { cause, missed });
+  }
+
+  #expire(row: number): void {
+    const { key } = this.#registry.identity(row);
+    const seconds = this.#registry.columns.timeout[row]! / 1_000;
+    this.#runs.expire(row, new OutbandError('deadline_exceeded', `run of "${key}" took longer than ${seconds}s`));
+  }
+
+  /** A run has ended: what it means for the target, and when it runs next. */
+  #ended(row: number, ended: RunEnded): void {
+    const registry = this.#registry;
+    const c = registry.columns;
+    const lane = this.#lanes.get(row)!;
+    const now = this.#now();
+    c.inFlight[row] = 0;
+    this.#revision++;
+    this.#dispatcher.finished(lane, row);
+    if (ended.kind === 'aborted') {
+      if (!lane.internal) this.#counters.skipped(lane.type, 'shutdown');
+      if (!registry.isRegistered(row)) this.#forget(row);
+      return;
+    }
+    const error = ended.kind === 'failure' ? ended.error : undefined;
+    const failure = ended.kind === 'failure' ? failureOf(error, now) : undefined;
+    if (!lane.internal) this.#count(lane.type, ended.kind, failure?.code, now - c.lastStart[row]!, row, now);
+    const took = now - c.lastStart[row]!;
+    const usual = c.duration[row]!;
+    if (ended.kind !== 'deferred')
+      c.duration[row] = Number.isNaN(usual) ? took : usual + DURATION_WEIGHT * (took - usual);
+    const items = ended.kind === 'success' ? Number(ended.result.items) || 0 : 0;
+    const end = this.#runEnd(row, ended.kind, items, now);
+    const state = registry.state(row);
+    if (failure) {
+      const before = state ?? restingState(c.ran[row] === 1, c.since[row]!);
+      this.#follow(row, afterFailure(before, failure, end, this.#wish(row, error), this.#policyOf(row)));
+      this.#ran(row, now);
+    } else if (ended.kind === 'success') {
+      const { again, facts } = ended.result;
+      c.lastSuccess[row] = now;
+      c.expected[row] = expectedInterval(end.grid.interval);
+      if (facts) this.#setFacts(row, lane, facts);
+      this.#ran(row, now);
+      this.#follow(row, afterSuccess(state, end, again ? registry.earliestAsked(row) : undefined));
+    } else {
+      // Neither a success nor a failure: a breaker that is half-open lets the next run through as well.
+      const due = atNextSlot(end);
+      const isTrial = state !== undefined && isTripped(state.breaker);
+      this.#follow(row, {
+        due,
+        ...(isTrial ? { cause: 'breaker', state: moveRetry(state, due) } : { cause: end.cause, state }),
+      });
+    }
+    this.#changedRow(row);
+  }
+
+  /** The first run that was not deferred has ended. */
+  #ran(row: number, now: number): void {
+    const c = this.#registry.columns;
+    if (c.ran[row] === 1) return;
+    c.ran[row] = 1;
+    c.since[row] = now;
+  }
+
+  /** What the interval law makes of the end of a run, and the instants that the next one depends on. */
+  #runEnd(row: number, kind: 'success' | 'failure' | 'deferred', items: number, now: number): RunEnd {
+    const registry = this.#registry;
+    const c = registry.columns;
+    const { enabled, idle_runs, max_busy_ratio, overload_lag } = this.#config.adaptive_polling;
+    const step = c.step[row]!;
+    const last = { step, cause: RUN_CAUSES[c.paceCause[row]!] as IntervalCause, idleRuns: c.idleRuns[row]! };
+    let next: Pace = samePace(last);
+    if (kind === 'failure') next = paceAfterFailure(last);
+    else if (kind === 'success' && enabled)
+      next = pace(
+        last,
+        {
+          items,
+          smoothedDuration: c.duration[row]!,
+          lag: c.lag[row]!,
+          registered: c.registered[row]!,
+          minStep: c.minStep[row]!,
+          maxStep: c.maxStep[row]!,
+        },
+        { idleRuns: idle_runs, maxBusyRatio: max_busy_ratio, overloadLag: overload_lag },
+      );
+    c.step[row] = next.step;
+    c.idleRuns[row] = Math.min(next.idleRuns, 0xffff);
+    c.paceCause[row] = RUN_CAUSES.indexOf(next.cause);
+    return { now, grid: registry.grid(row), earliest: registry.earliest(row), cause: next.cause };
+  }
+
+  #count(type: string, outcome: RunOutcome, code: string | undefined, tookMs: number, row: number, now: number): void {
+    this.#counters.ran(type, tookMs / 1_000, outcome, code);
+    this.#instruments.duration.record(tookMs / 1_000, runAttributes(type, outcome, code));
+    if (outcome === 'deferred') this.#counters.skipped(type, 'backpressure');
+    this.#counters.skipped(
+      type,
+      'overrun',
+      slotsBetween(this.#registry.grid(row), this.#registry.columns.lastStart[row]!, now),
+    );
+  }
+
+  /** What the target asked for, and chance. */
+  #wish(row: number, error: unknown) {
+    const wish = (error as { afterMs?: unknown } | undefined)?.afterMs;
+    const retryAfter = typeof wish === 'number' && wish > 0 ? wish : 0;
+    return { retryAfter, random: this.#registry.identity(row).internal ? 0 : this.#host.random() };
+  }
+
+  #policyOf(row: number): RetryPolicy {
+    const { maxRetryDelay: most } = this.#registry.identity(row);
+    if (!Number.isFinite(most)) return this.#policy;
+    const { breaker, deadLetter } = this.#policy;
+    return {
+      ...this.#policy,
+      breaker: { ...breaker, maxDelay: Math.min(breaker.maxDelay, most) },
+      deadLetter: { ...deadLetter, retryInterval: Math.min(deadLetter.retryInterval, most) },
+    };
+  }
+
+  #follow(row: number, { due, cause, state }: Next): void {
+    this.#setState(row, state);
+    this.#arm(row, due, cause);
+  }
+
+  /** Tells what the step changed to everybody who counts or listens. */
+  #setState(row: number, state: TargetState | undefined): void {
+    const before = this.#registry.state(row);
+    if (before === state) return;
+    const { key, type, name, internal } = this.#registry.identity(row);
+    this.#registry.setState(row, state);
+    this.#revision++;
+    this.#tripped += Number(state !== undefined && isTripped(state.breaker));
+    this.#tripped -= Number(before !== undefined && isTripped(before.breaker));
+    if (internal) return;
+    for (const step of transitionsBetween(before, state)) {
+      if (step.kind === 'breaker') this.#counters.transition(type, step.from, step.to);
+      else this.#counters.deadLetterMove(type, step.reason, step.kind === 'parked' ? 'in' : 'out');
+      this.#tell(step.event({ key, type, name, toNanos: (instant) => this.#nanos(instant) }));
+    }
+  }
+
+  #tell(event: TransitionEvent): void {
+    const { logger } = this.#host;
+    const fields = { target: event.key, cause: event.cause, code: event.error?.code, error: event.error?.message };
+    if (event.kind === 'parked') logger.warn('target parked', { ...fields, reason: event.reason });
+    else if (event.kind === 'released') logger.info('target released', fields);
+    else logger.debug('breaker moved', { ...fields, from: event.from, to: event.to });
+    for (const listener of this.#listeners) {
+      try {
+        listener(event);
+      } catch (error) {
+        logger.error('a listener for transitions failed', { error });
       }
-      this.#wake = new AbortController();
-      const full = this.#inFlight >= this.#config.concurrency.max;
-      const wait = full ? LONGEST_SLEEP_MS : (this.#queue.nextDue() ?? Number.POSITIVE_INFINITY) - this.#now();
-      const signal = AbortSignal.any([this.#wake.signal, stopped]);
-      await this.#host.clock.sleep(Math.min(wait, LONGEST_SLEEP_MS), signal).catch(() => {});
     }
   }
 
-  #begin(entry: Entry): void {
-    const start = this.#now();
-    const missed = Number.isFinite(entry.lastStart) ? slotsBetween(entry, entry.lastStart, start) : 0;
-    const abort = new AbortController();
-    entry.lastStart = start;
-    this.#inFlight++;
-    // In a later turn, so that a run that asks for another one already counts as in flight.
-    const work = Promise.resolve().then(() => this.#run(entry, missed, abort.signal));
-    const settled = work.finally(() => {
-      entry.running = undefined;
-      this.#inFlight--;
-      this.#wake.abort();
-    });
-    entry.running = { abort, settled };
+  #setFacts(row: number, { type }: Lane, facts: Facts): void {
+    const isFlat = Object.values(facts).every((value) => typeof value === 'string' || Number.isFinite(value));
+    const isShort = Object.keys(facts).length <= MOST_FACTS;
+    if (isFlat && isShort && Buffer.byteLength(JSON.stringify(facts)) <= MOST_FACTS_BYTES)
+      this.#registry.setFacts(row, { ...facts });
+    else this.#counters.refusedFacts(type);
   }
 
-  async #run(entry: Entry, missed: number, aborted: AbortSignal): Promise<void> {
-    const { target, key, cause } = entry;
-    const gone = AbortSignal.any([aborted, this.#stop.signal]);
-    using limit = deadline(this.#host.clock, entry.timeout, `run of "${key}"`, gone);
-    let outcome: RunOutcome;
-    let again = false;
-    try {
-      const result: RunResult = await untilAborted(target.run(limit.signal, { cause, missed }), limit.signal);
-      outcome = 'deferred' in result ? 'deferred' : 'success';
-      again = 'again' in result && result.again === true;
-    } catch (error) {
-      if (gone.aborted) return;
-      outcome = 'failure';
-      this.#host.logger.debug('run failed', { target: key, error: describeError(error) });
+  #runNow(row: number, delay: number): boolean {
+    const state = this.#registry.state(row);
+    if (this.#isInFlight(row) || (state && isTripped(state.breaker))) return false;
+    const due = Math.max(this.#now() + delay, this.#registry.earliestAsked(row));
+    if (due < this.#due(row)) this.#arm(row, due, 'requested');
+    return true;
+  }
+
+  #reported(row: number, report: Report): void {
+    const now = this.#now();
+    const state = this.#registry.state(row);
+    if ('alive' in report) {
+      this.#registry.columns.lastSuccess[row] = now;
+      this.#revision++;
+      if (state && isTripped(state.breaker) && !this.#isInFlight(row)) this.#tryEarly(row, state, now);
+      return;
     }
-    if (!this.#entries.has(key)) return;
-    const next = nextRun({ outcome, again, grid: entry, earliest: earliest(entry), now: this.#now() });
-    entry.cause = next.cause;
-    this.#arm(entry, next.due);
+    const { ran, since } = this.#registry.columns;
+    const failure = failureOf(report.failed, now);
+    const before = state ?? restingState(ran[row] === 1, since[row]!);
+    if (this.#isInFlight(row) || isTripped(before.breaker)) {
+      this.#setState(row, countFailure(before, failure));
+    } else {
+      const due = this.#due(row);
+      const end = this.#runEnd(row, 'failure', 0, now);
+      const next = afterFailure(before, failure, end, this.#wish(row, report.failed), this.#policyOf(row));
+      const later = Math.max(due, next.due);
+      this.#ran(row, now);
+      const isOpen = isTripped(next.state.breaker);
+      this.#follow(row, { ...next, due: later, state: isOpen ? moveRetry(next.state, later) : next.state });
+    }
+    this.#changedRow(row);
+  }
+
+  /** Who shows life is not left waiting. */
+  #tryEarly(row: number, state: TargetState, now: number): void {
+    const last = this.#aliveTrials.get(row) ?? Number.NEGATIVE_INFINITY;
+    const due = Math.ceil(Math.max(now, this.#registry.earliestAsked(row)));
+    if (now - last < ALIVE_TRIAL_MS || this.#due(row) <= due) return;
+    this.#aliveTrials.set(row, now);
+    this.#setState(row, moveRetry(state, due));
+    this.#arm(row, due, 'requested');
+  }
+
+  #setInterval(row: number, interval: number, mode: string | undefined): void {
+    const registry = this.#registry;
+    const c = registry.columns;
+    if (mode !== undefined && mode !== registry.identity(row).mode) {
+      registry.setMode(row, mode);
+      this.#revision++;
+    }
+    if (interval === c.registered[row] || !(interval >= 1)) return;
+    registry.setInterval(row, interval);
+    // On schedule is on schedule: the next success is not late for having been put off.
+    c.expected[row] = Math.max(c.expected[row]!, expectedInterval(interval));
+    this.#revision++;
+    if (this.#isInFlight(row)) return;
+    // A run that was promised comes when it was promised, and a retry not before its time; the grid takes over after it.
+    const cause = RUN_CAUSES[c.cause[row]!]!;
+    if (['initial', 'requested', 'manual', 'retry_after', 'breaker', 'dead_letter'].includes(cause)) return;
+    this.#arm(row, this.#slot(row, this.#now()), 'interval');
+  }
+
+  async #unregister(row: number, key: string): Promise<void> {
+    const registry = this.#registry;
+    const state = registry.state(row);
+    if (!registry.identity(row).internal) this.#persistence?.leave(this.#saved(row));
+    registry.remove(row);
+    this.#revision++;
+    if (!registry.identity(row).internal) this.#shown--;
+    if (state && isTripped(state.breaker)) this.#tripped--;
+    if (state?.parked) this.#counters.deadLetterMove(registry.identity(row).type, state.parked, 'out');
+    if (this.#isInFlight(row)) return this.#runs.abort(row);
+    this.#lanes.get(row)!.queue.delete(row);
+    this.#forget(row);
+    this.#host.logger.debug('target unregistered', { target: key });
+  }
+
+  #forget(row: number): void {
+    this.#lanes.delete(row);
+    this.#aliveTrials.delete(row);
+    this.#registry.release(row);
+  }
+
+  #runByHand(key: string): ActionResult {
+    const row = this.#rowFor(key);
+    if (typeof row !== 'number') return row;
+    const now = this.#now();
+    this.#runEarly(row, now);
+    return { nextRun: this.#nanos(now) };
+  }
+
+  /** Makes a target due by hand; what waits for its retry has that retry moved first. */
+  #runEarly(row: number, at: number): void {
+    const due = Math.ceil(at);
+    const state = this.#registry.state(row);
+    if (state && isTripped(state.breaker)) this.#setState(row, moveRetry(state, due));
+    this.#arm(row, due, 'manual');
+  }
+
+  #resetByHand(key: string): ActionResult {
+    const row = this.#rowFor(key);
+    if (typeof row !== 'number') return row;
+    const now = this.#now();
+    const state = this.#registry.state(row);
+    if (state) this.#setState(row, reset(state, now));
+    const due = this.#slot(row, now);
+    this.#arm(row, due, 'manual');
+    this.#changedRow(row);
+    return { nextRun: this.#nanos(due) };
+  }
+
+  #rowFor(key: string): number | Extract<ActionResult, { refused: string }> {
+    const row = this.#registry.rowOf(key);
+    if (row === undefined || this.#registry.identity(row).internal) return { refused: 'target_unknown' };
+    return this.#isInFlight(row) ? { refused: 'run_in_flight' } : row;
+  }
+
+  #redrive(): number {
+    const now = this.#now();
+    const parked = [...this.#registry.rows()].filter(
+      (row) => this.#registry.state(row)?.parked && !this.#isInFlight(row),
+    );
+    if (now < this.#redriveEnds) {
+      const byHand = RUN_CAUSES.indexOf('manual');
+      return parked.filter((row) => this.#registry.columns.cause[row] === byHand).length;
+    }
+    parked.sort((a, b) => this.#due(a) - this.#due(b));
+    const spacing = 1_000 / this.#config.dead_letter.redrive_rate;
+    for (const [index, row] of parked.entries()) this.#runEarly(row, now + index * spacing);
+    this.#redriveEnds = now + (parked.length - 1) * spacing;
+    return parked.length;
+  }
+
+  #changedRow(row: number): void {
+    const { key, internal } = this.#registry.identity(row);
+    if (internal || !this.#persistence) return;
+    this.#persistence.changed(key, () => this.#saved(row));
+  }
+
+  #saved(row: number): SavedTarget {
+    const c = this.#registry.columns;
+    const { key } = this.#registry.identity(row);
+    const lastSuccess = c.lastSuccess[row]!;
+    return {
+      key,
+      savedAt: this.#now(),
+      registered: c.registered[row]!,
+      step: c.step[row]!,
+      lastSuccess: Number.isNaN(lastSuccess) ? null : lastSuccess,
+      ran: c.ran[row] === 1,
+      since: c.since[row]!,
+      state: (this.#registry.state(row) as SavedTarget['state']) ?? null,
+    };
+  }
+
+  #nanos(instant: number): EpochNanos {
+    return BigInt(Math.round((instant + this.#wallOffset) * 1_000)) * 1_000n;
+  }
+
+  /** One dead target of thousands is no news about the scheduler; half of them are. */
+  #report(lateBy: number): void {
+    const share = this.#shown === 0 ? 0 : this.#tripped / this.#shown;
+    const { status_threshold: threshold } = this.#config;
+    if (lateBy > LATE_TICK_MS) this.#notWell('the process was too busy to start runs for seconds');
+    else if (share >= threshold) this.#notWell(`${threshold * 100} % of the targets or more have an open breaker`);
+    else this.#host.report({ status: 'ok' });
+  }
+
+  #notWell(message: string): void {
+    this.#host.report({ status: 'recoverable', error: new OutbandError('scheduler_unwell', message) });
   }
 }
 
-function earliest({ lastStart, minInterval, interval }: Entry): number {
-  return lastStart + Math.min(minInterval, interval);
+function failureOf(error: unknown, at: number): Failure {
+  const code = error instanceof OutbandError ? error.code : 'run_failed';
+  return { at, code, message: publicMessage(error), category: failureCategory(code) };
 }
 
-/** A run that does not heed its signal loses its slot all the same; its late result is dropped. */
-function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const aborted = () => reject(signal.reason);
-    if (signal.aborted) aborted();
-    signal.addEventListener('abort', aborted, { once: true });
-    void work.then(resolve, reject).finally(() => signal.removeEventListener('abort', aborted));
-  });
+function policyOf({ breaker, dead_letter }: SchedulerConfig): RetryPolicy {
+  return {
+    failureThreshold: breaker.failure_threshold,
+    maxRetryAttempts: dead_letter.max_retry_attempts,
+    maxRetryAfter: breaker.max_retry_after,
+    breaker: { baseDelay: breaker.base_delay, maxDelay: breaker.max_delay, jitter: breaker.jitter },
+    deadLetter: { retryInterval: dead_letter.retry_interval, jitter: dead_letter.jitter },
+    flapping: { threshold: breaker.flap_threshold, windowMs: breaker.flap_window },
+  };
 }

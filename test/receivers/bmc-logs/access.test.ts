@@ -52,7 +52,7 @@ test('an authority that is not trusted means no byte of HTTP, and says so', asyn
     receiver: 'sse: { initial_backoff: 10ms, max_backoff: 20ms }',
   });
   const line = await agent.line(({ msg }) => msg === 'the logs cannot be read');
-  assert.equal(line['error.code'], 'bmc_tls');
+  assert.equal(line['error.code'], 'certificate_mismatch');
   assert.deepEqual(fleet.bmc(0).journal, []);
 });
 

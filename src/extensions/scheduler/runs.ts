@@ -1,0 +1,87 @@
+import { OutbandError } from '../../component/errors.ts';
+import type { RunReason, RunResult, Target } from '../../component/scheduler.ts';
+
+/** How a run ended. `aborted`: its target or the agent stopped, so it says nothing about the target. */
+export type RunEnded =
+  | { readonly kind: 'success'; readonly result: Exclude<RunResult, { deferred: true }> }
+  | { readonly kind: 'deferred' }
+  | { readonly kind: 'failure'; readonly error: unknown }
+  | { readonly kind: 'aborted' };
+
+interface Running {
+  readonly abort: AbortController;
+  readonly settled: Promise<void>;
+  settle(): void;
+}
+
+export interface RunsOptions {
+  /** Called once per run, also when it overran its deadline. */
+  readonly onEnd: (row: number, ended: RunEnded) => void;
+  /** A run ended after its deadline; nobody waits for it any more. */
+  readonly onLate: (type: string) => void;
+}
+
+/** The runs in flight, one per row. A run that does not heed its signal loses its row all the same. */
+export class Runs {
+  readonly #running = new Map<number, Running>();
+  readonly #options: RunsOptions;
+
+  constructor(options: RunsOptions) {
+    this.#options = options;
+  }
+
+  begin(row: number, target: Target, why: RunReason): void {
+    const abort = new AbortController();
+    const { promise: settled, resolve: settle } = Promise.withResolvers<void>();
+    const running = { abort, settled, settle };
+    this.#running.set(row, running);
+    const ended = (how: RunEnded) => {
+      if (this.#running.get(row) === running) this.#end(row, abort.signal.aborted ? { kind: 'aborted' } : how);
+      else this.#options.onLate(target.type);
+    };
+    // In a later turn, so that a run that asks for another one already counts as in flight.
+    void Promise.resolve()
+      .then(() => target.run(abort.signal, why))
+      .then(
+        (result) => ended(isDeferral(result) ? { kind: 'deferred' } : { kind: 'success', result: Object(result) }),
+        (error: unknown) => ended({ kind: 'failure', error }),
+      );
+  }
+
+  /** Its deadline has passed. */
+  expire(row: number, error: OutbandError): void {
+    const running = this.#running.get(row);
+    if (!running) return;
+    const wasAborted = running.abort.signal.aborted;
+    running.abort.abort(error);
+    this.#end(row, wasAborted ? { kind: 'aborted' } : { kind: 'failure', error });
+  }
+
+  /** Its target is gone, or the agent stops. @returns when it has ended */
+  async abort(row: number): Promise<void> {
+    const running = this.#running.get(row);
+    running?.abort.abort(new OutbandError('shutting_down', 'the run is not wanted any more'));
+    await running?.settled;
+  }
+
+  async abortAll(signal: AbortSignal): Promise<void> {
+    const all = Promise.all([...this.#running.keys()].map((row) => this.abort(row)));
+    const late = new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      else signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    await Promise.race([all, late]);
+  }
+
+  #end(row: number, ended: RunEnded): void {
+    const running = this.#running.get(row)!;
+    this.#running.delete(row);
+    this.#options.onEnd(row, ended);
+    running.settle();
+  }
+}
+
+/** A plugin may answer anything. */
+function isDeferral(result: RunResult | undefined): boolean {
+  return typeof result === 'object' && result !== null && 'deferred' in result;
+}
