@@ -7,6 +7,7 @@ import type { AnyFactory } from './component/factory.ts';
 import basicAuth from './extensions/basic-auth/index.ts';
 import bearerTokenAuth from './extensions/bearer-token-auth/index.ts';
 import fileStorage from './extensions/file-storage/index.ts';
+import monitoringApi from './extensions/monitoring-api/index.ts';
 import scheduler from './extensions/scheduler/index.ts';
 import filter from './processors/filter/index.ts';
 import memoryLimiter from './processors/memory-limiter/index.ts';
@@ -17,5 +18,5 @@ export const builtins: readonly AnyFactory[] = [
   bmcLogs,
   ...[memoryLimiter, resource, filter],
   ...[otlpHttp, debug, file, jsExporter],
-  ...[scheduler, fileStorage, basicAuth, bearerTokenAuth],
+  ...[scheduler, monitoringApi, fileStorage, basicAuth, bearerTokenAuth],
 ];

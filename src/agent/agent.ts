@@ -70,7 +70,9 @@ class RunningAgent implements Agent {
       await this.#metrics.start();
       for (const node of [...extensions, ...exporters, ...processors, ...receivers]) {
         this.#started.push(node);
+        node.host.report({ status: 'starting' });
         await node.component.start(node.host);
+        node.host.started();
       }
     } catch (error) {
       await this.stop();

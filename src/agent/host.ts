@@ -1,7 +1,9 @@
 import type { Clock } from '../component/clock.ts';
-import type { Component, ComponentStatus, Host, Logger } from '../component/component.ts';
+import type { Component, ComponentStatus, Host, Logger, StatusOf } from '../component/component.ts';
 import { OutbandError } from '../component/errors.ts';
 import type { ComponentKind } from '../component/id.ts';
+import { isPageServer } from '../component/page.ts';
+import { publicMessage } from '../component/public-message.ts';
 import type { Scheduler } from '../component/scheduler.ts';
 import type { Storage } from '../component/storage.ts';
 import type { OwnLogs } from '../platform/own-logs.ts';
@@ -16,11 +18,18 @@ export interface Surroundings {
   readonly configDirectory: string;
 }
 
+/** The host of a component, and what only the agent does with it. */
+export interface AgentHost extends Host {
+  /** Its `start` has resolved: it is well, unless it said something else. */
+  started(): void;
+}
+
 /** Makes the host of each component, and hears their status. */
 export class HostMaker {
   readonly #surroundings: Surroundings;
   readonly #extensions: ReadonlyMap<string, Component>;
   readonly #onFatal: (component: string, error: Error) => void;
+  readonly #statuses = new Map<string, StatusOf>();
 
   /** @param extensions filled before any component starts */
   constructor(
@@ -33,7 +42,7 @@ export class HostMaker {
     this.#onFatal = onFatal;
   }
 
-  make(kind: ComponentKind, key: string): Host {
+  make(kind: ComponentKind, key: string): AgentHost {
     const { clock, random, logs, metrics, configDirectory } = this.#surroundings;
     const logger = logs.logger({ 'otelcol.component.id': key, 'otelcol.component.kind': kind });
     const extension = (id: string): Component => {
@@ -42,6 +51,19 @@ export class HostMaker {
       return found;
     };
     let last = '';
+    const note = ({ status, ...more }: ComponentStatus) =>
+      this.#statuses.set(`${kind} ${key}`, {
+        ...{ kind, id: key, status, since: clock.now() },
+        ...('error' in more && { error: publicMessage(more.error) }),
+      });
+    const report = (status: ComponentStatus) => {
+      const now = status.status + ('error' in status ? status.error.message : '');
+      if (now === last) return;
+      last = now;
+      note(status);
+      logStatus(logger, status);
+      if (status.status === 'fatal') this.#onFatal(key, status.error);
+    };
     return {
       clock,
       random,
@@ -59,12 +81,14 @@ export class HostMaker {
         if (!isStorage(found)) throw new OutbandError('config_reference', `extension "${id}" is no storage`);
         return found;
       },
-      report: (status) => {
-        const now = status.status + ('error' in status ? status.error.message : '');
-        if (now === last) return;
-        last = now;
-        logStatus(logger, status);
-        if (status.status === 'fatal') this.#onFatal(key, status.error);
+      serve: (page) => {
+        for (const server of this.#extensions.values()) if (isPageServer(server)) server.serve(page);
+      },
+      ownMetrics: metrics,
+      statuses: () => [...this.#statuses.values()],
+      report,
+      started: () => {
+        if (last === 'starting') report({ status: 'ok' });
       },
     };
   }

@@ -1,5 +1,8 @@
 import type { Meter } from '@opentelemetry/api';
+import type { ResourceMetrics } from '@opentelemetry/sdk-metrics';
 import type { Clock } from './clock.ts';
+import type { ComponentKind } from './id.ts';
+import type { Page } from './page.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { Storage } from './storage.ts';
 
@@ -24,6 +27,18 @@ export interface Component {
 export type ComponentStatus =
   | { readonly status: 'starting' | 'ok' | 'stopping' | 'stopped' }
   | { readonly status: 'recoverable' | 'permanent' | 'fatal'; readonly error: Error };
+
+/** The last status of a component. */
+export interface StatusOf {
+  readonly kind: ComponentKind;
+  /** `type[/name]`. */
+  readonly id: string;
+  readonly status: ComponentStatus['status'];
+  /** When it began; nanoseconds since the epoch. */
+  readonly since: bigint;
+  /** Text of the error that goes with it. */
+  readonly error?: string;
+}
 
 /** Values are printed as text; an error brings its code and its hint, a secret stays masked, undefined is left out. */
 export type LogFields = Readonly<Record<string, unknown>>;
@@ -54,6 +69,12 @@ export interface Host {
   scheduler(id: string): Scheduler;
   /** The store with this id. */
   storage(id: string): Storage;
+  /** Puts a page on the network under every monitoring API of the configuration; without one it does nothing. */
+  serve(page: Page): void;
+  /** What the agent measures of itself: the numbers of its metrics page. */
+  readonly ownMetrics: { collect(): Promise<ResourceMetrics> };
+  /** How every component is, in the order in which they start. */
+  statuses(): readonly StatusOf[];
   /** Reports a change of the component's own status; equal reports in a row are one. */
   report(status: ComponentStatus): void;
 }

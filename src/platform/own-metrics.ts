@@ -1,7 +1,7 @@
 import type { Meter } from '@opentelemetry/api';
 import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
 import { resourceFromAttributes } from '@opentelemetry/resources';
-import { MeterProvider, type MetricReader } from '@opentelemetry/sdk-metrics';
+import { MeterProvider, type MetricReader, type ResourceMetrics } from '@opentelemetry/sdk-metrics';
 import { OutbandError } from '../component/errors.ts';
 
 export interface MetricsPage {
@@ -11,6 +11,8 @@ export interface MetricsPage {
 
 export interface OwnMetrics {
   meter(name: string): Meter;
+  /** Reads every instrument once: what the page shows. Nothing when nobody reads these metrics. */
+  collect(): Promise<ResourceMetrics>;
   /** Starts the Prometheus page, when there is one. Rejects when the port is taken. */
   start(): Promise<void>;
   shutdown(): Promise<void>;
@@ -28,12 +30,17 @@ export function createOwnMetrics(
   const exporter =
     page &&
     new PrometheusExporter({ ...page, preventServerStart: true, withoutScopeInfo: true, withoutTargetInfo: true });
+  const resource = resourceFromAttributes({ 'service.name': 'outband', 'service.version': version });
   const provider = new MeterProvider({
-    resource: resourceFromAttributes({ 'service.name': 'outband', 'service.version': version }),
+    resource,
     readers: exporter ? [exporter, ...readers] : [...readers],
   });
   return {
     meter: (name) => provider.getMeter(name, version),
+    async collect() {
+      const reader = exporter ?? readers[0];
+      return reader ? (await reader.collect()).resourceMetrics : { resource, scopeMetrics: [] };
+    },
     async start() {
       try {
         await exporter?.startServer();

@@ -26,7 +26,7 @@ for (const status of [401, 403, 404, 405, 302])
     const { accepted, deadLettered, dropped } = await books();
     assert.deepEqual([accepted, deadLettered, dropped], [2_000, 0, 0]);
     assert.deepEqual([sink.requests, elsewhere], [1, 0]);
-    const trouble = host.statuses.find((one) => one.status === 'recoverable');
+    const trouble = host.reported.find((one) => one.status === 'recoverable');
     assert.ok(trouble && 'error' in trouble && trouble.error.message.includes(String(status)));
   });
 

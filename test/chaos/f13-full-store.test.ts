@@ -14,7 +14,7 @@ test('a full store: intake waits, what is stored drains, intake goes on', async 
   const full = new AbortController();
   let refused: unknown;
   const isFull = () =>
-    store.host.statuses.some((one) => one.status === 'recoverable' && one.error.message.includes('is full'));
+    store.host.reported.some((one) => one.status === 'recoverable' && one.error.message.includes('is full'));
   // Large records, so that the test is short.
   for (let n = 0; refused === undefined && n < 1_000; n++) {
     const data = batch(`large ${n} ${'x'.repeat(60_000)}`);
@@ -48,5 +48,5 @@ test('a full store: intake waits, what is stored drains, intake goes on', async 
   const end = await atRest();
   assert.deepEqual([end.sent, end.dropped, end.accepted], [accepted + 500, 0, accepted + 500]);
   assert.deepEqual([lost(), acknowledged.size], [[], 500]);
-  assert.deepEqual(store.host.statuses.at(-1), { status: 'ok' });
+  assert.deepEqual(store.host.reported.at(-1), { status: 'ok' });
 });

@@ -28,7 +28,7 @@ test('the thread dies twice within a minute: fatal', async (t) => {
   await store.workers[0]!.terminate();
   await offer(10);
   await store.workers[1]!.terminate();
-  assert.equal(store.host.statuses.at(-1)?.status, 'fatal');
+  assert.equal(store.host.reported.at(-1)?.status, 'fatal');
   await assert.rejects(offer(10), { code: 'storage_worker' });
 });
 

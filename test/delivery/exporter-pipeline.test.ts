@@ -187,7 +187,7 @@ test('before data is blamed by a backend that has taken nothing for a minute, an
   await clock.advance(60_000);
   await refused;
   assert.deepEqual(requests.length, 3, 'the data is at fault');
-  assert.ok(host.statuses.some((status) => status.status === 'recoverable' && status.error.message.includes('401')));
+  assert.ok(host.reported.some((status) => status.status === 'recoverable' && status.error.message.includes('401')));
 });
 
 test('held: one request per minute, nothing lost, and the status names reason and HTTP status', async () => {
@@ -213,7 +213,7 @@ test('held: one request per minute, nothing lost, and the status names reason an
     dropped: 0,
   });
   assert.equal(await metrics.value('otelcol_exporter_held'), 0);
-  assert.deepEqual(host.statuses.at(-1), { status: 'ok' });
+  assert.deepEqual(host.reported.at(-1), { status: 'ok' });
 });
 
 test('a backend that rejects everything is not believed for ever: after three batches the exporter holds', async () => {
@@ -470,7 +470,7 @@ test('what was answered while the dead letters are full is not sent again; only 
   await clock.advance(5 * 60_000);
   assert.deepEqual([sender.requests.length, storage.asides], [1, 4]);
   assert.deepEqual(
-    host.statuses.map(({ status }) => status),
+    host.reported.map(({ status }) => status),
     ['recoverable', 'ok'],
   );
 });

@@ -70,7 +70,7 @@ test('refused data comes back to its source with memory_limit, and passes when m
   await limiter.logs!.consumeLogs(batch('a'), context);
   assert.equal(passed, 1);
   assert.deepEqual(
-    host.statuses.map(({ status }) => status),
+    host.reported.map(({ status }) => status),
     ['recoverable', 'ok'],
   );
   await limiter.shutdown();

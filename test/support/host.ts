@@ -1,13 +1,17 @@
 import { createNoopMeter, type Meter } from '@opentelemetry/api';
+import { resourceFromAttributes } from '@opentelemetry/resources';
 import type { Clock } from '../../src/component/clock.ts';
 import type { Component, ComponentStatus, Host } from '../../src/component/component.ts';
+import type { Page } from '../../src/component/page.ts';
 import type { Scheduler } from '../../src/component/scheduler.ts';
 import type { Storage } from '../../src/component/storage.ts';
 import { systemClock } from '../../src/platform/system-clock.ts';
 
 export interface TestHost extends Host {
   readonly lines: { readonly level: string; readonly message: string; readonly fields: unknown }[];
-  readonly statuses: ComponentStatus[];
+  /** What the component reported. */
+  readonly reported: ComponentStatus[];
+  readonly pages: readonly Page[];
 }
 
 /** The host of one component under test. */
@@ -21,7 +25,8 @@ export function testHost(
   } = {},
 ): TestHost {
   const lines: TestHost['lines'] = [];
-  const statuses: ComponentStatus[] = [];
+  const reported: ComponentStatus[] = [];
+  const pages: Page[] = [];
   const log = (level: string) => (message: string, fields?: unknown) => {
     lines.push({ level, message, fields });
   };
@@ -34,8 +39,12 @@ export function testHost(
     extension: () => options.scheduler!,
     scheduler: () => options.scheduler!,
     storage: () => options.storage!,
-    report: (status) => statuses.push(status),
+    serve: (page) => pages.push(page),
+    ownMetrics: { collect: async () => ({ resource: resourceFromAttributes({}), scopeMetrics: [] }) },
+    statuses: () => [],
+    pages,
+    report: (status) => reported.push(status),
     lines,
-    statuses,
+    reported,
   };
 }

@@ -172,6 +172,18 @@ export function durationBetween(min: string, max: string, rule = `must lie betwe
   return read.meta({ type: 'duration' });
 }
 
+/** A size setting between two bounds (sizes themselves), which belong to it. */
+export function sizeBetween(min: string, max: string) {
+  const [least, most] = [parseByteSize(min)!, parseByteSize(max)!];
+  const read = z.unknown().transform((input, context): number => {
+    const bytes = parseByteSize(input);
+    if (bytes !== undefined && bytes >= least && bytes <= most) return bytes;
+    context.addIssue({ code: 'custom', message: `must lie between ${min} and ${max}, got ${shown(input)}` });
+    return z.NEVER;
+  });
+  return read.meta({ type: 'size' });
+}
+
 /** Milliseconds as a duration is written: `90s`, `5m`, `1h30m`. */
 export function formatDuration(ms: number): string {
   if (ms < 1_000 || !Number.isInteger(ms / 1_000)) return ms < 1_000 ? `${ms}ms` : `${ms / 1_000}s`;
