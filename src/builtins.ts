@@ -3,6 +3,7 @@ import file from '../exporters/file/index.ts';
 import jsExporter from '../exporters/js-exporter/index.ts';
 import otlpHttp from '../exporters/otlp-http/index.ts';
 import bmcLogs from '../receivers/bmc-logs/index.ts';
+import schedulerHealth from '../receivers/scheduler-health/index.ts';
 import type { AnyFactory } from './component/factory.ts';
 import basicAuth from './extensions/basic-auth/index.ts';
 import bearerTokenAuth from './extensions/bearer-token-auth/index.ts';
@@ -15,7 +16,7 @@ import resource from './processors/resource/index.ts';
 
 /** The components that ship with outband. A new one is one line here and a folder of its own. */
 export const builtins: readonly AnyFactory[] = [
-  bmcLogs,
+  ...[bmcLogs, schedulerHealth],
   ...[memoryLimiter, resource, filter],
   ...[otlpHttp, debug, file, jsExporter],
   ...[scheduler, monitoringApi, fileStorage, basicAuth, bearerTokenAuth],

@@ -120,6 +120,11 @@ export function oneOf<const Words extends readonly [string, ...string[]]>(...wor
   return z.enum(words, { error: `must be one of ${words.join(', ')}` });
 }
 
+/** As {@link oneOf}, and says what it got. */
+export function wordOf<const Words extends readonly [string, ...string[]]>(...words: Words) {
+  return z.enum(words, { error: ({ input }) => `must be one of ${words.join(', ')}, got ${shown(input)}` });
+}
+
 /** A text that prints `[REDACTED]` everywhere. */
 export function secret() {
   return text()
