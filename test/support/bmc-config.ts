@@ -8,10 +8,12 @@ export interface BmcConfigOptions {
   readonly receiver?: string;
   /** Lines under `otlp_http`, without indentation, in place of a batch that does not wait. */
   readonly exporter?: string;
+  /** Settings of the scheduler, as a flow map. */
+  readonly scheduler?: string;
 }
 
 /** A configuration for tests: short intervals, so that seconds of a fleet's life pass in milliseconds. */
-export function bmcConfig({ endpoints, sink, receiver, exporter }: BmcConfigOptions): string {
+export function bmcConfig({ endpoints, sink, receiver, exporter, scheduler = SCHEDULER }: BmcConfigOptions): string {
   const list = endpoints.map(
     ({ name, address, mode }) =>
       `{ name: ${name}, address: "${address}", tls: { insecure: true }${mode ? `, mode: ${mode}` : ''} }`,
@@ -29,9 +31,10 @@ exporters:
     retry_on_failure: { initial_interval: 50ms, max_interval: 200ms }
 ${indent(exporter ?? 'sending_queue: { batch: { flush_timeout: 5ms } }', 4)}
 extensions:
-  scheduler: ${SCHEDULER}
+  scheduler: ${scheduler}
+  monitoring_api: { endpoint: "127.0.0.1:0", auth: none, snapshot_max_age: 0s, rate_limit: { requests_per_minute: 100000 } }
 service:
-  extensions: [scheduler]
+  extensions: [scheduler, monitoring_api]
   shutdown_timeout: 5s
   telemetry: { metrics: { level: none } }
   pipelines:

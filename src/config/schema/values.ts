@@ -33,13 +33,8 @@ export interface DurationRule {
 /** A duration setting: text in, milliseconds out. */
 export function duration({ positive = true, message = 'must be greater than 0' }: DurationRule = {}) {
   const read = z.unknown().transform((input, context): number => {
-    const ms = input === 0 ? 0 : typeof input === 'string' ? parseDuration(input) : undefined;
-    if (ms === undefined) {
-      const hint = typeof input === 'number' ? ` (did you mean "${input}s"?)` : '';
-      const got = typeof input === 'number' || typeof input === 'string' ? JSON.stringify(input) : kindOf(input);
-      context.addIssue({ code: 'custom', message: `expected a duration, got ${got}${hint}` });
-      return z.NEVER;
-    }
+    const ms = readDuration(input, context);
+    if (ms === undefined) return z.NEVER;
     if (positive && ms <= 0) {
       context.addIssue({ code: 'custom', message });
       return z.NEVER;
@@ -47,6 +42,16 @@ export function duration({ positive = true, message = 'must be greater than 0' }
     return ms;
   });
   return read.meta({ type: 'duration' });
+}
+
+/** @returns undefined, having told, when it is none */
+function readDuration(input: unknown, context: z.RefinementCtx): number | undefined {
+  const ms = input === 0 ? 0 : typeof input === 'string' ? parseDuration(input) : undefined;
+  if (ms !== undefined) return ms;
+  const hint = typeof input === 'number' ? ` (did you mean "${input}s"?)` : '';
+  const got = typeof input === 'number' || typeof input === 'string' ? JSON.stringify(input) : kindOf(input);
+  context.addIssue({ code: 'custom', message: `expected a duration, got ${got}${hint}` });
+  return undefined;
 }
 
 const SIZE_UNITS: Readonly<Record<string, number>> = {
@@ -122,7 +127,7 @@ export function oneOf<const Words extends readonly [string, ...string[]]>(...wor
 
 /** As {@link oneOf}, and says what it got. */
 export function wordOf<const Words extends readonly [string, ...string[]]>(...words: Words) {
-  return z.enum(words, { error: ({ input }) => `must be one of ${words.join(', ')}, got ${shown(input)}` });
+  return z.enum(words, { error: ({ input }) => `must be one of ${words.join(', ')}, got "${shown(input)}"` });
 }
 
 /** A text that prints `[REDACTED]` everywhere. */
@@ -169,11 +174,13 @@ export function numberBetween(min: number, max: number) {
 /** A duration setting between two bounds (durations themselves), which belong to it. */
 export function durationBetween(min: string, max: string, rule = `must lie between ${min} and ${max}`) {
   const [least, most] = [parseDuration(min)!, parseDuration(max)!];
-  const read = duration({ positive: false }).check(
-    z.superRefine((ms, context) => {
-      if (ms < least || ms > most) context.addIssue({ code: 'custom', message: `${rule}, got ${formatDuration(ms)}` });
-    }),
-  );
+  const read = z.unknown().transform((input, context): number => {
+    const ms = readDuration(input, context);
+    if (ms === undefined) return z.NEVER;
+    if (ms >= least && ms <= most) return ms;
+    context.addIssue({ code: 'custom', message: `${rule}, got ${shown(input)}` });
+    return z.NEVER;
+  });
   return read.meta({ type: 'duration' });
 }
 
@@ -199,5 +206,6 @@ export function formatDuration(ms: number): string {
 
 /** A value of the configuration as it is told to people. */
 export function shown(value: unknown): string {
+  if (typeof value === 'string') return value;
   return typeof value === 'object' && value !== null ? kindOf(value) : (JSON.stringify(value) ?? 'nil');
 }

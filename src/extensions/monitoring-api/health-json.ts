@@ -37,7 +37,7 @@ export function* healthJson(snapshot: SchedulerSnapshot, query: TargetQuery): Ge
     deadLetter: { count: parked.length, tasks: parked.slice(0, MOST_TASKS).map(task) },
   };
   yield `${JSON.stringify(head).slice(0, -1)},"breakers":[`;
-  yield* list(targets, (target) => (isAway(target) ? breaker(target) : undefined));
+  yield* list(targets, breaker);
   yield '],"staleness":[';
   yield* list(targets, staleness);
   yield '],"instances":[';
@@ -57,88 +57,88 @@ export function* targetsJson(snapshot: SchedulerSnapshot, query: TargetQuery): G
   const { at, revision } = snapshot;
   const head = { schemaVersion: 1, updatedAt: instant(at), revision, columns };
   yield `${JSON.stringify(head).slice(0, -1)},"targets":[`;
-  yield* list(found!.targets, ({ key, type, mode, breaker: { state }, ...target }) => [
-    ...[key, type, mode, state, target.parked, target.score, instant(target.nextRun), target.consecutiveFailures],
-  ]);
+  yield* list(
+    found!.targets,
+    ({ key, type, mode, breaker: { state }, parked, score, nextRun, consecutiveFailures }) => {
+      const reason = parked ? `"${parked}"` : 'null';
+      return `[${quote(key)},"${type}",${quote(mode)},"${state}",${reason},${score},${time(nextRun)},${consecutiveFailures}]`;
+    },
+  );
   yield `]${found!.page ? `,"page":${JSON.stringify(found!.page)}` : ''}}`;
 }
 
-function* list(targets: readonly TargetSnapshot[], view: (target: TargetSnapshot) => unknown): Generator<string> {
+function* list(targets: readonly TargetSnapshot[], write: (target: TargetSnapshot) => string): Generator<string> {
   let isFirst = true;
   for (let begin = 0; begin < targets.length; begin += PIECE) {
-    const views = targets
+    const texts = targets
       .slice(begin, begin + PIECE)
-      .map(view)
-      .filter((each) => each !== undefined);
-    const text = JSON.stringify(views).slice(1, -1);
-    if (text === '') continue;
-    yield isFirst ? text : `,${text}`;
+      .map(write)
+      .filter((text) => text !== '');
+    if (texts.length === 0) continue;
+    yield isFirst ? texts.join(',') : `,${texts.join(',')}`;
     isFirst = false;
   }
 }
 
-/** One element of `instances`. */
-export function instance(target: TargetSnapshot): object {
-  const { key, type, displayName, name, connection, lastError, breaker: circuit } = target;
-  const { consecutiveFailures, firstFailureAt, parked } = target;
-  return {
-    ...{ key, type, displayName, instance: name, connection },
-    pollStatus: {
-      lastSuccess: instant(target.lastSuccess),
-      lastError: lastError && {
-        ...{
-          at: instant(lastError.at),
-          message: lastError.message,
-          category: lastError.category,
-          code: lastError.code,
-        },
-      },
-      consecutiveFailures,
-      firstFailureAt: instant(firstFailureAt),
-      nextRun: instant(target.nextRun),
-      inFlight: target.startedAt !== null,
-      startedAt: instant(target.startedAt),
-      interval: seconds(target.interval),
-      expectedInterval: seconds(target.expectedInterval),
-      cause: target.cause,
-      lag: seconds(target.lag),
-    },
-    breaker: {
-      state: circuit.state,
-      since: instant(circuit.since),
-      lastTransition: instant(circuit.transitions.at(-1)?.at ?? null),
-      retryAt: instant(circuit.retryAt),
-      failureCount: circuit.failureCount,
-      trippedAt: instant(circuit.trippedAt),
-      flapping: circuit.flapping,
-      transitions: circuit.transitions.map((step) => ({ ...step, at: instant(step.at) })),
-    },
-    deadLetter: {
-      present: parked !== null,
-      ...(parked && { reason: parked }),
-      firstAttempt: parked && instant(firstFailureAt),
-      lastAttempt: parked && instant(lastError?.at ?? null),
-      retryCount: parked ? consecutiveFailures : 0,
-      nextRetry: parked && instant(circuit.retryAt),
-    },
-    mode: target.mode,
-    facts: target.facts,
-  };
+/**
+ * One element of `instances`. Written by hand, like all that stands once per target: ten thousand of them are one answer,
+ * and what is the same for every target at rest is one constant.
+ */
+export function instance(target: TargetSnapshot): string {
+  const { key, type, displayName, name, connection, cause, mode, facts } = target;
+  return (
+    `{"key":${quote(key)},"type":"${type}","displayName":${quote(displayName)},"instance":${quote(name)},` +
+    `"connection":${quote(connection)},"pollStatus":{"lastSuccess":${time(target.lastSuccess)},${failures(target)}` +
+    `"nextRun":${time(target.nextRun)},"inFlight":${target.startedAt !== null},"startedAt":${time(target.startedAt)},` +
+    `"interval":${seconds(target.interval)},"expectedInterval":${seconds(target.expectedInterval)},` +
+    `"cause":"${cause}","lag":${seconds(target.lag)}},"breaker":{${circuit(target)}},` +
+    `"deadLetter":${deadLetter(target)},"mode":${quote(mode)},"facts":${facts ? JSON.stringify(facts) : 'null'}}`
+  );
+}
+
+function failures({ lastError, consecutiveFailures, firstFailureAt }: TargetSnapshot): string {
+  if (!lastError && consecutiveFailures === 0) return '"lastError":null,"consecutiveFailures":0,"firstFailureAt":null,';
+  const error =
+    lastError &&
+    `{"at":${time(lastError.at)},"message":${quote(lastError.message)},"category":"${lastError.category}","code":${quote(lastError.code)}}`;
+  return `"lastError":${error},"consecutiveFailures":${consecutiveFailures},"firstFailureAt":${time(firstFailureAt)},`;
+}
+
+function circuit({ breaker }: TargetSnapshot): string {
+  const { state, since, retryAt, failureCount, trippedAt, flapping } = breaker;
+  const begin = `"state":"${state}","since":${time(since)},`;
+  if (breaker.transitions.length === 0 && failureCount === 0)
+    return `${begin}"lastTransition":null,"retryAt":null,"failureCount":0,"trippedAt":null,"flapping":false,"transitions":[]`;
+  const transitions = breaker.transitions.map(
+    ({ at, from, to, cause }) => `{"at":${time(at)},"from":"${from}","to":"${to}","cause":"${cause}"}`,
+  );
+  return (
+    `${begin}"lastTransition":${time(breaker.transitions.at(-1)?.at ?? null)},"retryAt":${time(retryAt)},` +
+    `"failureCount":${failureCount},"trippedAt":${time(trippedAt)},"flapping":${flapping},"transitions":[${transitions}]`
+  );
+}
+
+function deadLetter({ parked, firstFailureAt, lastError, consecutiveFailures, breaker }: TargetSnapshot): string {
+  if (!parked) return '{"present":false,"firstAttempt":null,"lastAttempt":null,"retryCount":0,"nextRetry":null}';
+  return (
+    `{"present":true,"reason":"${parked}","firstAttempt":${time(firstFailureAt)},` +
+    `"lastAttempt":${time(lastError?.at ?? null)},"retryCount":${consecutiveFailures},"nextRetry":${time(breaker.retryAt)}}`
+  );
 }
 
 function isAway({ breaker: { state, failureCount } }: TargetSnapshot): boolean {
   return state === 'open' || state === 'half_open' || (state === 'closed' && failureCount > 0);
 }
 
-function breaker({ name, type, breaker: { state, failureCount, retryAt } }: TargetSnapshot): object {
-  return { instance: name, type, state, failures: failureCount, retryAt: instant(retryAt) };
+function breaker(target: TargetSnapshot): string {
+  if (!isAway(target)) return '';
+  const { name, type } = target;
+  const { state, failureCount, retryAt } = target.breaker;
+  return `{"instance":${quote(name)},"type":"${type}","state":"${state}","failures":${failureCount},"retryAt":${time(retryAt)}}`;
 }
 
-function staleness({ name, type, score, lastSuccess, lastError }: TargetSnapshot): object {
-  return {
-    ...{ instance: name, type, score },
-    ...{ lastSuccess: instant(lastSuccess), lastError: instant(lastError?.at ?? null) },
-  };
+function staleness({ name, type, score, lastSuccess, lastError }: TargetSnapshot): string {
+  return `{"instance":${quote(name)},"type":"${type}","score":${score},"lastSuccess":${time(lastSuccess)},"lastError":${time(lastError?.at ?? null)}}`;
 }
 
 function task(target: TargetSnapshot): object {
@@ -172,4 +172,30 @@ function seconds(ms: number | null): number | null {
 /** RFC 3339, UTC, three decimals. */
 export function instant(epochMs: number | null): string | null {
   return epochMs === null ? null : new Date(Math.round(epochMs)).toISOString();
+}
+
+/** Instants down to the second, as text: due times of a fleet share few of them. */
+const secondTexts = new Map<number, string>();
+const MOST_SECONDS = 4_096;
+
+/** An instant as JSON. */
+function time(epochMs: number | null): string {
+  if (epochMs === null) return 'null';
+  const ms = Math.round(epochMs);
+  const second = Math.floor(ms / 1_000);
+  let text = secondTexts.get(second);
+  if (text === undefined) {
+    text = `"${new Date(second * 1_000).toISOString().slice(0, -4)}`;
+    if (secondTexts.size >= MOST_SECONDS) secondTexts.clear();
+    secondTexts.set(second, text);
+  }
+  return `${text}${String(ms - second * 1_000).padStart(3, '0')}Z"`;
+}
+
+/** What JSON writes as it is. */
+const PLAIN = /^[ !#-[\]-\ud7ff]*$/;
+
+/** A text as JSON. */
+function quote(text: string): string {
+  return PLAIN.test(text) ? `"${text}"` : JSON.stringify(text);
 }

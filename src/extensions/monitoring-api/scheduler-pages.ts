@@ -4,7 +4,7 @@ import type { Page, PageAnswer, PageRequest } from '../../component/page.ts';
 import type { ActionResult, Scheduler, SchedulerSnapshot } from '../../component/scheduler.ts';
 import { healthJson, instance, instant, targetsJson } from './health-json.ts';
 import { Problem } from './problem.ts';
-import { gzipped, inSlices, SharedBody } from './shared-body.ts';
+import { gzipped, inSlices, SharedBody, Turns } from './shared-body.ts';
 import { parseTargetQuery, type TargetQuery } from './target-query.ts';
 
 /** An answer that is written while it is made. */
@@ -30,6 +30,7 @@ type Json = (snapshot: SchedulerSnapshot, query: TargetQuery) => Generator<strin
 /** What the API shows of the scheduler, and what it can be told to do. Reading changes nothing. */
 export class SchedulerPages {
   readonly #options: SchedulerPagesOptions;
+  readonly #turns = new Turns();
   readonly #boot = randomBytes(6).toString('hex');
   #shared:
     | { readonly snapshot: SchedulerSnapshot; readonly at: number; readonly bodies: Map<string, SharedBody> }
@@ -52,11 +53,13 @@ export class SchedulerPages {
     ];
   }
 
-  #current() {
+  /** The snapshot of the moment; a new one is made in a turn of its own. */
+  async #current() {
     const { scheduler, now, maxAge } = this.#options;
+    const isFresh = () => this.#shared !== undefined && maxAge > 0 && now() - this.#shared.at < maxAge;
+    if (!isFresh()) await this.#turns.next();
     const at = now();
-    if (!this.#shared || maxAge === 0 || at - this.#shared.at >= maxAge)
-      this.#shared = { snapshot: scheduler.snapshot(), at, bodies: new Map() };
+    if (!this.#shared || !isFresh()) this.#shared = { snapshot: scheduler.snapshot(), at, bodies: new Map() };
     if (this.#shared.snapshot.totals.lastTick === null) {
       this.#shared = undefined;
       throw new Problem('scheduler_starting', 'the scheduler has not started yet');
@@ -64,9 +67,9 @@ export class SchedulerPages {
     return this.#shared;
   }
 
-  #answer(view: string, json: Json, { query, headers }: PageRequest): PageAnswer | StreamedAnswer {
+  async #answer(view: string, json: Json, { query, headers }: PageRequest): Promise<PageAnswer | StreamedAnswer> {
     const asked = parseTargetQuery(query);
-    const shared = this.#current();
+    const shared = await this.#current();
     const { snapshot, bodies } = shared;
     const filter = view === 'health' && asked.canonical === '' ? '' : `-${shortHash(`${view}?${asked.canonical}`)}`;
     const etag = `W/"${this.#boot}-${snapshot.revision}-${Math.round(snapshot.at)}${filter}"`;
@@ -86,17 +89,17 @@ export class SchedulerPages {
       bodies.set(key, known);
       return known;
     };
-    const plain = body('plain', () => inSlices(json(snapshot, asked), this.#options.now));
+    const plain = body('plain', () => inSlices(json(snapshot, asked), this.#turns, this.#options.now));
     if (!gzip) return { status: 200, headers: answer, stream: plain };
     const stream = body('gzip', () => gzipped(plain));
     return { status: 200, headers: { ...answer, 'content-encoding': 'gzip' }, stream };
   }
 
-  #target(key: string): PageAnswer {
-    const { snapshot } = this.#current();
+  async #target(key: string): Promise<PageAnswer> {
+    const { snapshot } = await this.#current();
     const target = snapshot.size > 0 ? snapshot.target(Math.min(snapshot.indexOf(key), snapshot.size - 1)) : undefined;
     if (target?.key !== key) throw unknownTarget(key);
-    return { status: 200, headers: { 'cache-control': 'no-cache' }, body: instance(target) };
+    return { status: 200, headers: { 'cache-control': 'no-cache' }, body: JSON.parse(instance(target)) };
   }
 
   #act(action: 'run' | 'reset', { params, caller }: PageRequest): PageAnswer {

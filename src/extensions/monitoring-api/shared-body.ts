@@ -38,10 +38,21 @@ export class SharedBody {
   }
 }
 
-/** Joins pieces for as long as a slice lasts; others have their turn before the next. @param now milliseconds */
-export async function* inSlices(pieces: Iterator<string>, now: () => number): AsyncGenerator<Buffer> {
+/** Hands out turns of the event loop, one at a time: whatever is made in one, everybody else has their turn after it. */
+export class Turns {
+  #last: Promise<void> = Promise.resolve();
+
+  /** Resolves in a turn of its own. */
+  next(): Promise<void> {
+    this.#last = this.#last.then(() => new Promise((resolve) => setImmediate(resolve)));
+    return this.#last;
+  }
+}
+
+/** Joins pieces for as long as a slice lasts, one slice per turn. @param now milliseconds */
+export async function* inSlices(pieces: Iterator<string>, turns: Turns, now: () => number): AsyncGenerator<Buffer> {
   for (let isDone = false; !isDone; ) {
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    await turns.next();
     const end = now() + SLICE_MS;
     let text = '';
     do {

@@ -32,7 +32,7 @@ const schema = z
         max_busy_ratio: numberBetween(0.01, 1)
           .prefault(0.25)
           .describe('Share of its interval that a run may take before the interval grows.'),
-        overload_lag: duration({ positive: false })
+        overload_lag: durationBetween('1ns', '8760h', 'must be positive')
           .prefault('5s')
           .describe('Wait for a free slot above which the interval grows.'),
       })
@@ -96,11 +96,6 @@ const schema = z
           const { min_interval: min, max_interval: max } = polling;
           const range = `must lie between min_interval (${formatDuration(min)}) and 24h, got ${formatDuration(max)}`;
           if (max < min || max > DAY_MS) issue(['adaptive_polling', 'max_interval'], range);
-          if (polling.overload_lag <= 0)
-            issue(
-              ['adaptive_polling', 'overload_lag'],
-              `must be positive, got ${formatDuration(polling.overload_lag)}`,
-            );
         }
         if (breaker) {
           const { base_delay: base, max_delay: max } = breaker;
