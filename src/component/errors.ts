@@ -41,6 +41,6 @@ export class PermanentError extends OutbandError {}
 
 /** The text of anything that was thrown, on one line. */
 export function describeError(error: unknown): string {
-  const text = error instanceof Error ? error.message || error.name : String(error);
+  const text = error instanceof Error ? String(error.message || error.name) : String(error);
   return text.replaceAll(/\s+/g, ' ').trim();
 }

@@ -76,7 +76,10 @@ export function atNextSlot({ grid, now, earliest }: Pick<RunEnd, 'grid' | 'now' 
 export function afterSuccess(state: TargetState | undefined, end: RunEnd, askedEarliest?: number): Next {
   const healed = state && (isWell(state) ? state : heal(state, end.now));
   if (askedEarliest === undefined) return { due: atNextSlot(end), cause: end.cause, state: healed };
-  return { due: Math.max(end.now, askedEarliest), cause: 'requested', state: healed };
+  const slot = atNextSlot(end);
+  const asked = Math.max(end.now, askedEarliest);
+  if (asked >= slot) return { due: slot, cause: end.cause, state: healed };
+  return { due: asked, cause: 'requested', state: healed };
 }
 
 function isWell({ breaker, failures }: TargetState): boolean {
@@ -101,27 +104,55 @@ export function afterFailure(
   { retryAfter, random }: { readonly retryAfter: number; readonly random: number },
   policy: RetryPolicy,
 ): Next & { readonly state: TargetState } {
-  const { now, grid, cause } = end;
+  const { now, cause } = end;
   const failed = countFailure(state, failure);
   const { breaker } = failed;
-  const wish = Math.min(retryAfter, policy.maxRetryAfter);
-  const isTrial = isTripped(breaker);
-  const isPermanent = failure.category === 'permanent';
-  if (!isTrial && !isPermanent && breaker.failures < policy.failureThreshold) {
-    const slot = atNextSlot(end);
-    const closed: TargetState =
-      breaker.state === 'unknown' ? { ...failed, breaker: { ...breaker, state: 'closed', since: now } } : failed;
-    return { due: Math.max(slot, now + wish), cause: now + wish > slot ? 'retry_after' : cause, state: closed };
-  }
+  if (isTripped(breaker) || mustTrip(failed, policy)) return trip(failed, end, { retryAfter, random }, policy);
+  const slot = atNextSlot(end);
+  const asked = now + Math.min(retryAfter, policy.maxRetryAfter);
+  const isFirst = breaker.state === 'unknown';
+  return {
+    due: Math.max(slot, asked),
+    cause: asked > slot ? 'retry_after' : cause,
+    state: isFirst ? { ...failed, breaker: { ...breaker, state: 'closed', since: now } } : failed,
+  };
+}
+
+/**
+ * The pipeline refused: that decides nothing. A trial has its next chance at the next slot, and what was reported while
+ * the run was under way counts now.
+ */
+export function afterDeferral(state: TargetState | undefined, end: RunEnd, random: number, policy: RetryPolicy): Next {
+  const due = atNextSlot(end);
+  if (!state) return { due, cause: end.cause, state };
+  if (isTripped(state.breaker)) return { due, cause: 'breaker', state: moveRetry(state, due) };
+  if (mustTrip(state, policy)) return trip(state, end, { retryAfter: 0, random }, policy);
+  return { due, cause: end.cause, state };
+}
+
+function mustTrip({ breaker, lastError }: TargetState, { failureThreshold }: RetryPolicy): boolean {
+  return breaker.failures >= failureThreshold || (breaker.failures > 0 && lastError?.category === 'permanent');
+}
+
+/** Opens a breaker, or ends its trial that failed. */
+function trip(
+  failed: TargetState,
+  { now, grid }: RunEnd,
+  { retryAfter, random }: { readonly retryAfter: number; readonly random: number },
+  policy: RetryPolicy,
+): Next & { readonly state: TargetState } {
+  const { breaker } = failed;
+  const { category } = failed.lastError!;
   const trips = breaker.trips + 1;
-  const parked = failed.parked ?? parkReason(failure.category, trips, policy.maxRetryAttempts);
-  const least = Math.max(grid.interval, wish);
+  const parked = failed.parked ?? parkReason(category, trips, policy.maxRetryAttempts);
+  const least = Math.max(grid.interval, Math.min(retryAfter, policy.maxRetryAfter));
   const delay = parked
     ? parkedDelay(least, random, policy.deadLetter)
     : retryDelay(trips, least, random, policy.breaker);
   // Whole milliseconds, as they are printed.
   const retryAt = Math.ceil(now + delay);
-  const why = isTrial ? 'trial_failed' : isPermanent ? 'permanent_failure' : 'failure_threshold';
+  const ofFailure = category === 'permanent' ? 'permanent_failure' : 'failure_threshold';
+  const why = isTripped(breaker) ? 'trial_failed' : ofFailure;
   const opened = open(breaker, { at: now, retryAt, cause: why }, policy.flapping);
   return { due: retryAt, cause: parked ? 'dead_letter' : 'breaker', state: { ...failed, breaker: opened, parked } };
 }

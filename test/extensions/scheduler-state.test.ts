@@ -51,6 +51,16 @@ async function one(options: Partial<TargetOptions> & VirtualSchedulerOptions = {
   };
 }
 
+/** A store is real and answers in its own time; the clock of the scheduler is the test's. */
+async function patiently<T>(work: Promise<T>): Promise<T> {
+  let done = false;
+  void work.finally(() => {
+    done = true;
+  });
+  while (!done) await settle();
+  return work;
+}
+
 test('five failures open the breaker; its trials double their wait; five of them park it; one success heals it', async () => {
   const { clock, bmc, shown, starts, events, ms } = await one();
   bmc.fail();
@@ -359,15 +369,6 @@ test('a step of the wall clock changes no spacing; printed times follow it', asy
 test('state survives a restart: the retry time, the dead letter, the streak', async (t) => {
   const { storage } = await startStorage(t, await temporaryDirectory(t));
   const settings = { storage: 'file_storage' };
-  // The store is real and answers in its own time; the clock of the scheduler is the test's.
-  const patiently = async <T>(work: Promise<T>): Promise<T> => {
-    let done = false;
-    void work.finally(() => {
-      done = true;
-    });
-    while (!done) await settle();
-    return work;
-  };
   const a = await patiently(one({ settings, storage }));
   a.bmc.fail(new OutbandError('auth_rejected', 'no'));
   a.extension.actions.run('bmc::a');
@@ -416,4 +417,181 @@ test('half of the targets with an open breaker is news about the scheduler, one 
   assert.deepEqual([...new Set(host.reported.map(({ status }) => status))], ['ok']);
   await clock.advance(5 * MINUTE);
   assert.equal(host.reported.at(-1)!.status, 'recoverable');
+});
+
+const throwing = (name: string) =>
+  Object.defineProperty({}, name, {
+    get() {
+      throw new Error(`no ${name} for you`);
+    },
+  });
+for (const [what, run] of [
+  [
+    'throws at once',
+    () => {
+      throw new Error('sync');
+    },
+  ],
+  ['throws nothing', () => Promise.reject(undefined)],
+  ['throws an object without a text', () => Promise.reject(Object.create(null))],
+  ['throws an error whose message is a number', () => Promise.reject(Object.assign(new Error('x'), { message: 5 }))],
+  ['throws an error that cannot be read', () => Promise.reject(throwing('afterMs'))],
+  ['gives items that cannot be read', async () => throwing('items')],
+  ['gives facts that cannot be read', async () => ({ facts: throwing('x') })],
+  ['gives items that are a symbol', async () => ({ items: Symbol('many') })],
+] as [string, () => Promise<RunResult>][])
+  test(`a run that ${what} runs again at its next slot`, async () => {
+    const { clock, extension } = await virtualScheduler({});
+    let runs = 0;
+    extension.register(
+      {
+        ...{ type: 'bmc', name: 'a', connection: 'x' },
+        run: () => {
+          runs++;
+          return run();
+        },
+      },
+      { interval: MINUTE, firstRun: 'now' },
+    );
+    await clock.advance(3 * MINUTE);
+    assert.ok(runs >= 3, `${runs} runs`);
+  });
+
+test('spans that are none are refused before they change anything', async () => {
+  const { extension, clock, handle, shown } = await one();
+  const target = { type: 'bmc', name: 'b', connection: 'x', run: async () => ({}) };
+  for (const bad of [
+    { timeout: Number.NaN },
+    { timeout: Number.POSITIVE_INFINITY },
+    { timeout: -1 },
+    { phase: Number.NaN },
+    { minInterval: -1 },
+    { maxInterval: Number.NaN },
+    { maxRetryDelay: 0 },
+  ])
+    assert.throws(
+      () => extension.register(target, { interval: MINUTE, ...bad }),
+      { code: 'target_invalid' },
+      JSON.stringify(bad),
+    );
+  assert.throws(() => extension.register({ ...target, name: 'a\ud800' }, { interval: MINUTE }), {
+    code: 'target_invalid',
+  });
+  await clock.advance(1_000);
+  const before = shown();
+  for (const bad of [Number.POSITIVE_INFINITY, Number.NaN, 0])
+    assert.throws(() => handle.setInterval(bad), { code: 'target_invalid' });
+  assert.equal(shown().nextRun, before.nextRun);
+  handle.runNow(Number.NEGATIVE_INFINITY);
+  await clock.advance(MINUTE);
+  assert.ok(shown().lag! < 1);
+});
+
+test('a target that unregisters itself when its signal aborts is gone', async () => {
+  const { clock, extension } = await virtualScheduler({});
+  let runs = 0;
+  const handle = extension.register(
+    {
+      ...{ type: 'bmc', name: 'a', connection: 'x' },
+      run: (signal) => {
+        runs++;
+        signal.addEventListener('abort', () => void handle.unregister(), { once: true });
+        return new Promise(() => {});
+      },
+    },
+    { interval: MINUTE, timeout: 500, firstRun: 'now' },
+  );
+  await clock.advance(10 * MINUTE);
+  assert.deepEqual([runs, extension.snapshot().size], [1, 0]);
+});
+
+test('a listener may do anything to the target it hears of', async () => {
+  const { clock, bmc, extension, handle, starts } = await one();
+  let active = 0;
+  extension.onTransition(({ key }) => {
+    const { totals } = extension.snapshot();
+    assert.equal(totals.queued + totals.inFlight, totals.targets);
+    extension.actions.run(key);
+    handle.report({ alive: true });
+  });
+  bmc.answer = async () => {
+    assert.equal(++active, 1);
+    await clock.sleep(1_000);
+    active--;
+    throw new OutbandError('auth_rejected', 'no');
+  };
+  await clock.advance(10_000);
+  assert.ok(starts.length >= 3);
+  assert.equal(extension.snapshot().totals.targets, 1);
+  const gone = handle.unregister();
+  await clock.advance(MINUTE);
+  await gone;
+  assert.equal(extension.snapshot().totals.inFlight, 0);
+});
+
+test('work of the agent itself has no breaker and comes before a crowd', async () => {
+  const { clock, extension, host } = await virtualScheduler({ settings: { max_starts_per_second: 1 } });
+  let runs = 0;
+  const save = async () => {
+    runs++;
+    throw new OutbandError('storage_full', 'full');
+  };
+  extension.register({ type: 'own', name: 'save', connection: 'x', run: save }, { interval: 10_000, internal: true });
+  for (let n = 0; n < 200; n++)
+    extension.register(
+      { type: 'bmc', name: `n-${n}`, connection: 'x', run: async () => ({}) },
+      { interval: MINUTE, firstRun: 'now' },
+    );
+  await clock.advance(10 * MINUTE);
+  assert.equal(runs, 60);
+  assert.equal(extension.actions.redrive(), 0);
+  assert.deepEqual([...new Set(host.reported.map(({ status }) => status))], ['ok']);
+});
+
+test('a new interval takes effect at once, also for a target that waits for its first slot', async () => {
+  const { clock, handle, starts } = await one({ interval: 24 * 60 * MINUTE, firstRun: 'grid' });
+  handle.setInterval(10_000);
+  await clock.advance(25_000);
+  assert.ok(starts.length >= 2);
+});
+
+test('a wish for another run never puts it off', async () => {
+  const { clock, bmc, starts } = await one({ interval: 10_000, minInterval: 10 * MINUTE });
+  bmc.answer = async () => ({ again: true });
+  await clock.advance(65_000);
+  assert.ok(starts.length >= 6, `${starts.length}`);
+});
+
+test('a permanent failure that is reported during a run that is deferred opens the breaker at its end', async () => {
+  const { clock, bmc, handle, shown } = await one();
+  bmc.answer = async () => {
+    handle.report({ failed: new OutbandError('auth_rejected', 'no') });
+    return { deferred: true };
+  };
+  await clock.advance(1_000);
+  assert.deepEqual([shown().breaker.state, shown().parked], ['open', 'permanent_failure']);
+});
+
+test('a clock that was wrong at the start costs no saved state', async (t) => {
+  const { storage } = await startStorage(t, await temporaryDirectory(t));
+  class Stepped extends FakeClock {
+    step = 0n;
+    override now(): bigint {
+      return super.now() + this.step;
+    }
+  }
+  const clock = new Stepped('1970-01-02T00:00:00Z');
+  const a = await patiently(one({ settings: { storage: 'x' }, storage, clock }));
+  clock.step = BigInt(Date.parse('2026-11-25T12:00:00Z') - Date.parse('1970-01-02T00:00:00Z')) * 1_000_000n;
+  a.bmc.fail(new OutbandError('auth_rejected', 'no'));
+  a.extension.actions.run('bmc::a');
+  await clock.advance(1_000);
+  await a.handle.unregister();
+  await patiently(a.extension.shutdown(never));
+  const b = await patiently(one({ settings: { storage: 'x' }, storage, clock: new FakeClock('2026-11-25T12:00:10Z') }));
+  const { parked, lastError, nextRun, cause } = b.shown();
+  assert.deepEqual([parked, cause], ['permanent_failure', 'dead_letter']);
+  assert.ok(Math.abs(lastError!.at - Date.parse('2026-11-25T12:00:00Z')) < 2_000);
+  assert.ok(nextRun! > Date.parse('2026-11-25T12:29:00Z'));
+  await patiently(b.extension.shutdown(never));
 });

@@ -4,8 +4,10 @@ import { TokenBucket } from '../../resilience/token-bucket.ts';
 
 /** It looks at its queues at least this often, whatever it knows. */
 const LONGEST_SLEEP_MS = 1_000;
-/** Starting runs holds up everything else for at most this long at a time. */
+/** Starting runs holds up everything else for at most this long at a time, */
 const SLICE_MS = 10;
+/** and for so many starts: what they do at once comes on top. */
+const MOST_STARTS_PER_SLICE = 32;
 /** A burst of starts is what the rate allows in this time. */
 const BURST_SECONDS = 0.1;
 
@@ -102,7 +104,13 @@ export class Dispatcher {
 
   async #run(): Promise<void> {
     const { clock, now, expire, onTick } = this.#options;
+    let rushes = 0;
     while (!this.#stopped) {
+      // Who wakes it at once, again and again, must not keep everybody else from their turn.
+      if (rushes > MOST_STARTS_PER_SLICE) {
+        await new Promise<void>((resolve) => setImmediate(resolve));
+        rushes = 0;
+      }
       const at = now();
       onTick(this.lastTick === undefined ? 0 : at - this.lastTick);
       this.lastTick = at;
@@ -115,7 +123,14 @@ export class Dispatcher {
       this.#wakesAt = at + LONGEST_SLEEP_MS;
       const wait = Math.min(this.#startDue(at), this.#deadlines.nextDue() - at, LONGEST_SLEEP_MS);
       this.#wakesAt = at + wait;
-      await clock.sleep(wait, this.#wake.signal).catch(() => {});
+      await clock.sleep(wait, this.#wake.signal).then(
+        () => {
+          rushes = 0;
+        },
+        () => {
+          rushes++;
+        },
+      );
     }
   }
 
@@ -123,8 +138,8 @@ export class Dispatcher {
   #startDue(at: number): number {
     const { clock, begin } = this.#options;
     const sliceEnd = clock.monotonic() + SLICE_MS;
-    for (;;) {
-      const lane = this.#next();
+    for (let starts = 1; ; starts++) {
+      const lane = this.#next(at);
       if (!lane) return Number.POSITIVE_INFINITY;
       const due = lane.queue.nextDue();
       if (due > at) return due - at;
@@ -134,16 +149,17 @@ export class Dispatcher {
       lane.inFlight++;
       if (!lane.internal) this.#inFlight++;
       begin(row, lane, due, at);
-      if (clock.monotonic() > sliceEnd) return 0;
+      if (starts >= MOST_STARTS_PER_SLICE || clock.monotonic() > sliceEnd) return 0;
     }
   }
 
-  /** The lane with the earliest due time of those that may start a run. */
-  #next(): Lane | undefined {
+  /** The lane with the earliest due time of those that may start a run; work of the agent itself first. */
+  #next(at: number): Lane | undefined {
     let next: Lane | undefined;
     const full = this.#inFlight >= this.#options.maxInFlight;
     this.#blocked = false;
     for (const lane of this.#lanes.values()) {
+      if (lane.internal && lane.queue.nextDue() <= at) return lane;
       if (!lane.internal && (full || lane.inFlight >= lane.limit)) {
         this.#blocked ||= lane.queue.size > 0;
         continue;

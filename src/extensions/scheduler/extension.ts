@@ -1,14 +1,12 @@
 import type { Component, Host } from '../../component/component.ts';
 import { OutbandError } from '../../component/errors.ts';
-import { publicAddress, publicMessage } from '../../component/public-message.ts';
+import { publicAddress } from '../../component/public-message.ts';
 import {
   type ActionResult,
   type EpochNanos,
-  type Facts,
   type Report,
   RUN_CAUSES,
   type RunCause,
-  type RunOutcome,
   type Scheduler,
   type SchedulerActions,
   type SchedulerSnapshot,
@@ -21,6 +19,7 @@ import { runAttributes } from '../../component/scheduler-metrics.ts';
 import { isTripped } from '../../resilience/breaker.ts';
 import { failureCategory } from '../../resilience/failure-category.ts';
 import {
+  afterDeferral,
   afterFailure,
   afterSuccess,
   atNextSlot,
@@ -42,8 +41,9 @@ import { Counters } from './counters.ts';
 import { Dispatcher, type Lane } from './dispatcher.ts';
 import type { SchedulerConfig } from './index.ts';
 import { Instruments } from './instruments.ts';
-import { Persistence, type SavedTarget } from './persistence.ts';
+import { Persistence, restoredState, type SavedTarget } from './persistence.ts';
 import { Registry, sortKeyOf } from './registry.ts';
+import { type ReadFailure, readFailure } from './run-result.ts';
 import { type RunEnded, Runs } from './runs.ts';
 import { Capture } from './snapshot.ts';
 import { transitionsBetween } from './transitions.ts';
@@ -52,13 +52,13 @@ const TARGET_TYPE = /^[a-z][a-z0-9_-]{0,31}$/;
 const TARGET_NAME = /^\P{Cc}{1,256}$/u;
 /** How much of a new duration counts in the smoothed one. */
 const DURATION_WEIGHT = 0.3;
-const MOST_FACTS = 8;
-const MOST_FACTS_BYTES = 512;
 /** Who shows life is tried before its time at most this often. */
 const ALIVE_TRIAL_MS = 60_000;
 const SAVE_INTERVAL_MS = 10_000;
 /** A dispatcher that looks this late is told as not well. */
 const LATE_TICK_MS = 5_000;
+/** No span of a target is longer: ten years. */
+const LONGEST_SPAN_MS = 10 * 365 * 24 * 3_600_000;
 /** Printed times follow the wall clock when it is off by more than this. */
 const WALL_TOLERANCE_MS = 20;
 
@@ -115,7 +115,7 @@ export class SchedulerExtension implements Component, Scheduler {
       maxStartsPerSecond: config.max_starts_per_second,
       begin: (row, lane, due, now) => this.#begin(row, lane, due, now),
       expire: (row) => this.#expire(row),
-      onTick: (lateBy) => this.#report(lateBy),
+      onTick: (lateBy) => this.#ticked(lateBy),
     });
     this.#runs = new Runs({
       onEnd: (row, ended) => this.#ended(row, ended),
@@ -134,7 +134,7 @@ export class SchedulerExtension implements Component, Scheduler {
         {
           ...{ type: 'scheduler', name: 'state', connection: storage },
           run: async () => {
-            await this.#persistence!.save();
+            await this.#persistence!.save(this.#wallOffset);
             return {};
           },
         },
@@ -157,19 +157,20 @@ export class SchedulerExtension implements Component, Scheduler {
     this.#instruments.stop();
     if (!this.#persistence) return;
     for (const row of this.#registry.rows()) this.#changedRow(row);
-    await this.#persistence.save();
+    await this.#persistence.save(this.#wallOffset);
   }
 
   register(target: Target, options: TargetOptions): TargetHandle {
     const { type, name } = target;
     const key = `${type}::${name}`;
     const interval = Math.round(options.interval);
-    if (!TARGET_TYPE.test(type) || !TARGET_NAME.test(name) || !(interval >= 1 && Number.isFinite(interval)))
-      throw new OutbandError('target_invalid', `scheduler target "${key}" has a bad type, name or interval`);
+    if (!TARGET_TYPE.test(type) || !TARGET_NAME.test(name) || !name.isWellFormed())
+      throw new OutbandError('target_invalid', `scheduler target "${key}" has a bad type or name`);
+    checkSpans(key, { ...options, interval });
     if (this.#registry.rowOf(key) !== undefined)
       throw new OutbandError('target_exists', `scheduler target "${key}" exists already`);
     const { concurrency, task_timeout } = this.#config;
-    const { internal = false, maxInterval = Number.POSITIVE_INFINITY } = options;
+    const { internal = false, maxInterval = LONGEST_SPAN_MS } = options;
     const now = this.#now();
     const row = this.#registry.add(
       {
@@ -177,22 +178,28 @@ export class SchedulerExtension implements Component, Scheduler {
         displayName: target.displayName ?? name,
         connection: publicAddress(target.connection),
         mode: options.mode ?? 'poll',
-        maxRetryDelay: options.maxRetryDelay ?? Number.POSITIVE_INFINITY,
+        maxRetryDelay: options.maxRetryDelay ?? LONGEST_SPAN_MS,
       },
       now,
       interval,
       options.minInterval ?? Number.NaN,
       options.timeout ?? task_timeout,
     );
-    const lane = this.#dispatcher.lane(type, Number(concurrency.per_type[type] ?? concurrency.max), internal);
+    const lane = this.#dispatcher.lane(
+      type,
+      Number(Object.hasOwn(concurrency.per_type, type) ? concurrency.per_type[type] : concurrency.max),
+      internal,
+    );
     this.#lanes.set(row, lane);
     if (!internal) {
       this.#shown++;
       this.#shownLanes.add(lane);
     }
     const slot = this.#slot(row, now);
-    const retry = this.#restore(row, this.#persistence?.take(key), slot, now);
-    this.#arm(row, retry ?? (options.firstRun === 'now' ? now : slot), retry === undefined ? 'initial' : 'breaker');
+    const retry = this.#restore(row, this.#persistence?.take(key, this.#wallOffset), slot, now);
+    const first = { due: options.firstRun === 'now' ? now : slot, cause: 'initial' } as const;
+    const { due, cause } = retry ?? first;
+    this.#arm(row, due, cause);
     return this.#handleOf(row, key);
   }
 
@@ -215,9 +222,9 @@ export class SchedulerExtension implements Component, Scheduler {
   }
 
   snapshot(): SchedulerSnapshot {
-    const now = this.#now();
-    const wallOffset = this.#wallNow() - now;
-    if (Math.abs(wallOffset - this.#wallOffset) > WALL_TOLERANCE_MS) this.#wallOffset = wallOffset;
+    this.#followWall();
+    // Whole milliseconds: within one of them the same state is the same answer.
+    const now = Math.floor(this.#now());
     const { adaptive_polling, breaker } = this.#config;
     return new Capture({
       registry: this.#registry,
@@ -247,6 +254,11 @@ export class SchedulerExtension implements Component, Scheduler {
     return Number(this.#host.clock.now() / 1_000n) / 1_000;
   }
 
+  #followWall(): void {
+    const wallOffset = this.#wallNow() - this.#now();
+    if (Math.abs(wallOffset - this.#wallOffset) > WALL_TOLERANCE_MS) this.#wallOffset = Math.round(wallOffset);
+  }
+
   #arm(row: number, due: number, cause: RunCause): void {
     this.#revision++;
     this.#registry.setCause(row, cause);
@@ -266,8 +278,8 @@ export class SchedulerExtension implements Component, Scheduler {
     return atNextSlot({ grid: this.#registry.grid(row), now, earliest: this.#registry.earliest(row) });
   }
 
-  /** @returns when a target with a breaker that was open runs next */
-  #restore(row: number, saved: SavedTarget | undefined, slot: number, now: number): number | undefined {
+  /** @returns when and why a target with a breaker that was open runs next */
+  #restore(row: number, saved: SavedTarget | undefined, slot: number, now: number) {
     if (!saved) return undefined;
     const c = this.#registry.columns;
     if (saved.lastSuccess !== null) c.lastSuccess[row] = Math.min(saved.lastSuccess, now);
@@ -276,21 +288,16 @@ export class SchedulerExtension implements Component, Scheduler {
     if (saved.registered === c.registered[row])
       c.step[row] = Math.max(c.minStep[row]!, Math.min(c.maxStep[row]!, saved.step));
     c.expected[row] = expectedInterval(this.#registry.interval(row));
-    const { state } = saved;
-    if (!state) return undefined;
-    if (!isTripped(state.breaker)) {
-      this.#registry.setState(row, state);
-      return undefined;
-    }
+    if (!saved.state) return undefined;
     // A clock that was wrong must not keep a target away for years.
     const { deadLetter, breaker, maxRetryAfter } = this.#policy;
-    const longest =
-      2 * Math.max(deadLetter.retryInterval, breaker.maxDelay, maxRetryAfter, this.#registry.interval(row));
-    const wanted = state.breaker.retryAt ?? now;
-    const retryAt = wanted > now ? Math.min(wanted, now + longest) : slot;
-    this.#registry.setState(row, { ...state, breaker: { ...state.breaker, state: 'open', retryAt } });
+    const interval = this.#registry.interval(row);
+    const longest = 2 * Math.max(deadLetter.retryInterval, breaker.maxDelay, maxRetryAfter, interval);
+    const state = restoredState(saved.state, { now, slot, longest });
+    this.#registry.setState(row, state);
+    if (!isTripped(state.breaker)) return undefined;
     this.#tripped++;
-    return retryAt;
+    return { due: state.breaker.retryAt!, cause: state.parked ? 'dead_letter' : 'breaker' } as const;
   }
 
   #begin(row: number, lane: Lane, due: number, now: number): void {
@@ -333,42 +340,45 @@ export class SchedulerExtension implements Component, Scheduler {
     c.inFlight[row] = 0;
     this.#revision++;
     this.#dispatcher.finished(lane, row);
-    if (ended.kind === 'aborted') {
+    const isGone = !registry.isRegistered(row);
+    if (isGone || ended.kind === 'aborted') {
       if (!lane.internal) this.#counters.skipped(lane.type, 'shutdown');
-      if (!registry.isRegistered(row)) this.#forget(row);
-      return;
+      if (isGone) this.#forget(row);
+    } else if (lane.internal) {
+      // Work of the agent itself has no breaker: it is tried again at its next slot.
+      if (ended.kind === 'failure')
+        this.#host.logger.warn('work of the scheduler failed', {
+          target: registry.identity(row).key,
+          error: ended.message,
+        });
+      this.#arm(row, this.#slot(row, now), 'interval');
+    } else {
+      this.#book(row, lane, ended, now);
+      this.#changedRow(row);
     }
-    const error = ended.kind === 'failure' ? ended.error : undefined;
-    const failure = ended.kind === 'failure' ? failureOf(error, now) : undefined;
-    if (!lane.internal) this.#count(lane.type, ended.kind, failure?.code, now - c.lastStart[row]!, row, now);
+  }
+
+  #book(row: number, lane: Lane, ended: Exclude<RunEnded, { kind: 'aborted' }>, now: number): void {
+    const registry = this.#registry;
+    const c = registry.columns;
     const took = now - c.lastStart[row]!;
+    this.#count(row, lane.type, ended, took, now);
     const usual = c.duration[row]!;
     if (ended.kind !== 'deferred')
       c.duration[row] = Number.isNaN(usual) ? took : usual + DURATION_WEIGHT * (took - usual);
-    const items = ended.kind === 'success' ? Number(ended.result.items) || 0 : 0;
-    const end = this.#runEnd(row, ended.kind, items, now);
+    const end = this.#runEnd(row, ended.kind, ended.kind === 'success' ? ended.items : 0, now);
     const state = registry.state(row);
-    if (failure) {
+    if (ended.kind === 'failure') {
       const before = state ?? restingState(c.ran[row] === 1, c.since[row]!);
-      this.#follow(row, afterFailure(before, failure, end, this.#wish(row, error), this.#policyOf(row)));
+      this.#follow(row, afterFailure(before, failureOf(ended, now), end, this.#wish(ended), this.#policyOf(row)));
       this.#ran(row, now);
     } else if (ended.kind === 'success') {
-      const { again, facts } = ended.result;
       c.lastSuccess[row] = now;
       c.expected[row] = expectedInterval(end.grid.interval);
-      if (facts) this.#setFacts(row, lane, facts);
+      if (ended.facts) registry.setFacts(row, ended.facts);
       this.#ran(row, now);
-      this.#follow(row, afterSuccess(state, end, again ? registry.earliestAsked(row) : undefined));
-    } else {
-      // Neither a success nor a failure: a breaker that is half-open lets the next run through as well.
-      const due = atNextSlot(end);
-      const isTrial = state !== undefined && isTripped(state.breaker);
-      this.#follow(row, {
-        due,
-        ...(isTrial ? { cause: 'breaker', state: moveRetry(state, due) } : { cause: end.cause, state }),
-      });
-    }
-    this.#changedRow(row);
+      this.#follow(row, afterSuccess(state, end, ended.again ? registry.earliestAsked(row) : undefined));
+    } else this.#follow(row, afterDeferral(state, end, this.#host.random(), this.#policyOf(row)));
   }
 
   /** The first run that was not deferred has ended. */
@@ -407,27 +417,24 @@ export class SchedulerExtension implements Component, Scheduler {
     return { now, grid: registry.grid(row), earliest: registry.earliest(row), cause: next.cause };
   }
 
-  #count(type: string, outcome: RunOutcome, code: string | undefined, tookMs: number, row: number, now: number): void {
-    this.#counters.ran(type, tookMs / 1_000, outcome, code);
-    this.#instruments.duration.record(tookMs / 1_000, runAttributes(type, outcome, code));
-    if (outcome === 'deferred') this.#counters.skipped(type, 'backpressure');
-    this.#counters.skipped(
-      type,
-      'overrun',
-      slotsBetween(this.#registry.grid(row), this.#registry.columns.lastStart[row]!, now),
-    );
+  #count(row: number, type: string, ended: Exclude<RunEnded, { kind: 'aborted' }>, took: number, now: number): void {
+    const code = ended.kind === 'failure' ? ended.code : undefined;
+    this.#counters.ran(type, took / 1_000, ended.kind, code);
+    this.#instruments.duration.record(took / 1_000, runAttributes(type, ended.kind, code));
+    if (ended.kind === 'deferred') this.#counters.skipped(type, 'backpressure');
+    if (ended.kind === 'success' && ended.refusedFacts) this.#counters.refusedFacts(type);
+    const { lastStart } = this.#registry.columns;
+    this.#counters.skipped(type, 'overrun', slotsBetween(this.#registry.grid(row), lastStart[row]!, now));
   }
 
   /** What the target asked for, and chance. */
-  #wish(row: number, error: unknown) {
-    const wish = (error as { afterMs?: unknown } | undefined)?.afterMs;
-    const retryAfter = typeof wish === 'number' && wish > 0 ? wish : 0;
-    return { retryAfter, random: this.#registry.identity(row).internal ? 0 : this.#host.random() };
+  #wish({ retryAfter }: ReadFailure) {
+    return { retryAfter, random: this.#host.random() };
   }
 
   #policyOf(row: number): RetryPolicy {
     const { maxRetryDelay: most } = this.#registry.identity(row);
-    if (!Number.isFinite(most)) return this.#policy;
+    if (most === LONGEST_SPAN_MS) return this.#policy;
     const { breaker, deadLetter } = this.#policy;
     return {
       ...this.#policy,
@@ -458,33 +465,28 @@ export class SchedulerExtension implements Component, Scheduler {
     }
   }
 
+  /** Listeners hear of it when the step is complete: they may ask for anything, this target too. */
   #tell(event: TransitionEvent): void {
     const { logger } = this.#host;
     const fields = { target: event.key, cause: event.cause, code: event.error?.code, error: event.error?.message };
     if (event.kind === 'parked') logger.warn('target parked', { ...fields, reason: event.reason });
     else if (event.kind === 'released') logger.info('target released', fields);
     else logger.debug('breaker moved', { ...fields, from: event.from, to: event.to });
-    for (const listener of this.#listeners) {
-      try {
-        listener(event);
-      } catch (error) {
-        logger.error('a listener for transitions failed', { error });
+    queueMicrotask(() => {
+      for (const listener of this.#listeners) {
+        try {
+          listener(event);
+        } catch (error) {
+          logger.error('a listener for transitions failed', { error });
+        }
       }
-    }
-  }
-
-  #setFacts(row: number, { type }: Lane, facts: Facts): void {
-    const isFlat = Object.values(facts).every((value) => typeof value === 'string' || Number.isFinite(value));
-    const isShort = Object.keys(facts).length <= MOST_FACTS;
-    if (isFlat && isShort && Buffer.byteLength(JSON.stringify(facts)) <= MOST_FACTS_BYTES)
-      this.#registry.setFacts(row, { ...facts });
-    else this.#counters.refusedFacts(type);
+    });
   }
 
   #runNow(row: number, delay: number): boolean {
     const state = this.#registry.state(row);
     if (this.#isInFlight(row) || (state && isTripped(state.breaker))) return false;
-    const due = Math.max(this.#now() + delay, this.#registry.earliestAsked(row));
+    const due = Math.max(this.#now() + (delay > 0 ? delay : 0), this.#registry.earliestAsked(row));
     if (due < this.#due(row)) this.#arm(row, due, 'requested');
     return true;
   }
@@ -499,14 +501,15 @@ export class SchedulerExtension implements Component, Scheduler {
       return;
     }
     const { ran, since } = this.#registry.columns;
-    const failure = failureOf(report.failed, now);
+    const failed = readFailure(report.failed);
+    const failure = failureOf(failed, now);
     const before = state ?? restingState(ran[row] === 1, since[row]!);
     if (this.#isInFlight(row) || isTripped(before.breaker)) {
       this.#setState(row, countFailure(before, failure));
     } else {
       const due = this.#due(row);
       const end = this.#runEnd(row, 'failure', 0, now);
-      const next = afterFailure(before, failure, end, this.#wish(row, report.failed), this.#policyOf(row));
+      const next = afterFailure(before, failure, end, this.#wish(failed), this.#policyOf(row));
       const later = Math.max(due, next.due);
       this.#ran(row, now);
       const isOpen = isTripped(next.state.breaker);
@@ -532,22 +535,27 @@ export class SchedulerExtension implements Component, Scheduler {
       registry.setMode(row, mode);
       this.#revision++;
     }
-    if (interval === c.registered[row] || !(interval >= 1)) return;
+    if (interval === c.registered[row]) return;
+    checkSpans(registry.identity(row).key, { interval });
     registry.setInterval(row, interval);
     // On schedule is on schedule: the next success is not late for having been put off.
     c.expected[row] = Math.max(c.expected[row]!, expectedInterval(interval));
     this.#revision++;
-    if (this.#isInFlight(row)) return;
-    // A run that was promised comes when it was promised, and a retry not before its time; the grid takes over after it.
+    const state = registry.state(row);
+    if (this.#isInFlight(row) || (state && isTripped(state.breaker))) return;
+    const slot = this.#slot(row, this.#now());
+    const due = this.#due(row);
     const cause = RUN_CAUSES[c.cause[row]!]!;
-    if (['initial', 'requested', 'manual', 'retry_after', 'breaker', 'dead_letter'].includes(cause)) return;
-    this.#arm(row, this.#slot(row, this.#now()), 'interval');
+    // What was promised comes no later, and what the target asked for no sooner; the grid takes over after it.
+    if (['initial', 'requested', 'manual'].includes(cause) && due <= slot) return;
+    if (cause === 'retry_after' && due >= slot) return;
+    this.#arm(row, slot, 'interval');
   }
 
   async #unregister(row: number, key: string): Promise<void> {
     const registry = this.#registry;
     const state = registry.state(row);
-    if (!registry.identity(row).internal) this.#persistence?.leave(this.#saved(row));
+    if (!registry.identity(row).internal) this.#persistence?.leave(this.#saved(row), this.#wallOffset);
     registry.remove(row);
     this.#revision++;
     if (!registry.identity(row).internal) this.#shown--;
@@ -568,9 +576,10 @@ export class SchedulerExtension implements Component, Scheduler {
   #runByHand(key: string): ActionResult {
     const row = this.#rowFor(key);
     if (typeof row !== 'number') return row;
-    const now = this.#now();
-    this.#runEarly(row, now);
-    return { nextRun: this.#nanos(now) };
+    // Who waits for a slot already keeps its place.
+    const due = Math.min(this.#due(row), Math.ceil(this.#now()));
+    this.#runEarly(row, due);
+    return { nextRun: this.#nanos(due) };
   }
 
   /** Makes a target due by hand; what waits for its retry has that retry moved first. */
@@ -642,7 +651,9 @@ export class SchedulerExtension implements Component, Scheduler {
   }
 
   /** One dead target of thousands is no news about the scheduler; half of them are. */
-  #report(lateBy: number): void {
+  #ticked(lateBy: number): void {
+    this.#revision++;
+    this.#followWall();
     const share = this.#shown === 0 ? 0 : this.#tripped / this.#shown;
     const { status_threshold: threshold } = this.#config;
     if (lateBy > LATE_TICK_MS) this.#notWell('the process was too busy to start runs for seconds');
@@ -655,9 +666,20 @@ export class SchedulerExtension implements Component, Scheduler {
   }
 }
 
-function failureOf(error: unknown, at: number): Failure {
-  const code = error instanceof OutbandError ? error.code : 'run_failed';
-  return { at, code, message: publicMessage(error), category: failureCategory(code) };
+/** Spans that are none would stop more than their own target. */
+function checkSpans(key: string, options: TargetOptions): void {
+  const { interval, timeout = 1, minInterval = 0, phase = 0, maxInterval = 1, maxRetryDelay = 1 } = options;
+  const positive = { interval, timeout, maxInterval, maxRetryDelay };
+  const wrong = Object.entries({ ...positive, minInterval, phase }).find(
+    ([name, span]) => !(span >= (name in positive ? 1 : 0) && span <= LONGEST_SPAN_MS),
+  );
+  if (!wrong) return;
+  const message = `scheduler target "${key}": ${wrong[0]} must not be ${wrong[1]}`;
+  throw new OutbandError('target_invalid', message);
+}
+
+function failureOf({ code, message }: ReadFailure, at: number): Failure {
+  return { at, code, message, category: failureCategory(code) };
 }
 
 function policyOf({ breaker, dead_letter }: SchedulerConfig): RetryPolicy {

@@ -11,7 +11,8 @@ const BATCH = 500;
 /** A target that was not registered for so long is forgotten. */
 const FORGET_AFTER_MS = 7 * 24 * 3_600_000;
 
-const instant = z.number();
+/** Milliseconds since the epoch, up to the year 2096. */
+const instant = z.number().min(0).max(4e12);
 const breakerState = z.enum(BREAKER_STATES);
 const failure = z.object({
   at: instant,
@@ -86,10 +87,11 @@ export class Persistence {
     await this.#store.set(gone);
   }
 
-  take(key: string): SavedTarget | undefined {
+  /** @param wallOffset adds to the scheduler's clock to give the wall's; what is stored is wall time */
+  take(key: string, wallOffset: number): SavedTarget | undefined {
     const saved = this.#absent.get(key);
     this.#absent.delete(key);
-    return saved;
+    return saved && shifted(saved, -wallOffset);
   }
 
   /** @param save called at most once, when it is written */
@@ -98,25 +100,77 @@ export class Persistence {
   }
 
   /** The target goes; what is known of it stays. */
-  leave(saved: SavedTarget): void {
-    this.#absent.set(saved.key, saved);
+  leave(saved: SavedTarget, wallOffset: number): void {
+    this.#absent.set(saved.key, shifted(saved, wallOffset));
     this.#changed.set(saved.key, () => saved);
   }
 
   /** Writes what has changed since the last call. What cannot be written is tried again with the next. */
-  async save(): Promise<void> {
+  async save(wallOffset: number): Promise<void> {
     const changed = [...this.#changed];
     for (let begin = 0; begin < changed.length; begin += BATCH) {
       const batch = changed.slice(begin, begin + BATCH);
       for (const [key] of batch) this.#changed.delete(key);
       try {
-        await this.#store.set(Object.fromEntries(batch.map(([key, save]) => [nameOf(key), JSON.stringify(save())])));
+        await this.#store.set(
+          Object.fromEntries(batch.map(([key, save]) => [nameOf(key), JSON.stringify(shifted(save(), wallOffset))])),
+        );
       } catch (error) {
         for (const [key, save] of changed.slice(begin)) if (!this.#changed.has(key)) this.#changed.set(key, save);
         throw error;
       }
     }
   }
+}
+
+/** Moves all instants. */
+function shifted(saved: SavedTarget, by: number): SavedTarget {
+  const { savedAt, lastSuccess, since, state } = saved;
+  return {
+    ...saved,
+    savedAt: savedAt + by,
+    lastSuccess: lastSuccess === null ? null : lastSuccess + by,
+    since: since + by,
+    state: state && mapInstants(state, (at) => at + by),
+  };
+}
+
+type SavedState = NonNullable<SavedTarget['state']>;
+
+function mapInstants(state: SavedState, map: (at: number) => number): SavedState {
+  const { breaker, firstFailureAt, lastError } = state;
+  const orNull = (at: number | null) => (at === null ? null : map(at));
+  return {
+    ...state,
+    firstFailureAt: orNull(firstFailureAt),
+    lastError: lastError && { ...lastError, at: map(lastError.at) },
+    breaker: {
+      ...breaker,
+      since: map(breaker.since),
+      trippedAt: orNull(breaker.trippedAt),
+      retryAt: orNull(breaker.retryAt),
+      transitions: breaker.transitions.map((step) => ({ ...step, at: map(step.at) })),
+      flapping: { ...breaker.flapping, openings: breaker.flapping.openings.map(map) },
+    },
+  };
+}
+
+/**
+ * What was saved, as it goes on now: nothing lies in the future but the retry, that not too far, and a trial that did not
+ * end has not begun.
+ */
+export function restoredState(
+  saved: SavedState,
+  { now, slot, longest }: { readonly now: number; readonly slot: number; readonly longest: number },
+): SavedState {
+  const state = mapInstants(saved, (at) => Math.min(at, now));
+  const { breaker } = state;
+  if (breaker.state !== 'open' && breaker.state !== 'half_open') return state;
+  const wanted = saved.breaker.retryAt ?? now;
+  const retryAt = wanted > now ? Math.min(Math.ceil(wanted), Math.ceil(now + longest)) : slot;
+  const transitions = breaker.state === 'half_open' ? breaker.transitions.slice(0, -1) : breaker.transitions;
+  const since = breaker.trippedAt ?? breaker.since;
+  return { ...state, breaker: { ...breaker, state: 'open', since, transitions, retryAt } };
 }
 
 function nameOf(key: string): string {

@@ -1,11 +1,11 @@
 import { OutbandError } from '../../component/errors.ts';
-import type { RunReason, RunResult, Target } from '../../component/scheduler.ts';
+import type { RunReason, Target } from '../../component/scheduler.ts';
+import { type ReadFailure, type ReadResult, readFailure, readResult } from './run-result.ts';
 
 /** How a run ended. `aborted`: its target or the agent stopped, so it says nothing about the target. */
 export type RunEnded =
-  | { readonly kind: 'success'; readonly result: Exclude<RunResult, { deferred: true }> }
-  | { readonly kind: 'deferred' }
-  | { readonly kind: 'failure'; readonly error: unknown }
+  | ({ readonly kind: 'success' | 'deferred' } & ReadResult)
+  | ({ readonly kind: 'failure' } & ReadFailure)
   | { readonly kind: 'aborted' };
 
 interface Running {
@@ -42,9 +42,10 @@ export class Runs {
     // In a later turn, so that a run that asks for another one already counts as in flight.
     void Promise.resolve()
       .then(() => target.run(abort.signal, why))
+      .then(readResult)
       .then(
-        (result) => ended(isDeferral(result) ? { kind: 'deferred' } : { kind: 'success', result: Object(result) }),
-        (error: unknown) => ended({ kind: 'failure', error }),
+        (result) => ended({ kind: result.deferred ? 'deferred' : 'success', ...result }),
+        (error: unknown) => ended({ kind: 'failure', ...readFailure(error) }),
       );
   }
 
@@ -54,7 +55,7 @@ export class Runs {
     if (!running) return;
     const wasAborted = running.abort.signal.aborted;
     running.abort.abort(error);
-    this.#end(row, wasAborted ? { kind: 'aborted' } : { kind: 'failure', error });
+    this.#end(row, wasAborted ? { kind: 'aborted' } : { kind: 'failure', ...readFailure(error) });
   }
 
   /** Its target is gone, or the agent stops. @returns when it has ended */
@@ -79,9 +80,4 @@ export class Runs {
     this.#options.onEnd(row, ended);
     running.settle();
   }
-}
-
-/** A plugin may answer anything. */
-function isDeferral(result: RunResult | undefined): boolean {
-  return typeof result === 'object' && result !== null && 'deferred' in result;
 }
