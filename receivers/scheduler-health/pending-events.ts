@@ -58,7 +58,8 @@ export class PendingEvents {
   /** One last attempt for what waits. */
   async stop(signal: AbortSignal): Promise<void> {
     this.#stop.abort(new RetryableError('shutting_down', 'the agent stops'));
-    await this.#loop;
+    const late = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+    await Promise.race([this.#loop, ...(signal.aborted ? [] : [late])]);
     while (this.#events.length > 0 && !signal.aborted && (await this.#offer(signal)) === 'taken');
     if (this.#events.length > 0) this.#dropped.add(this.#events.length, { reason: 'shutdown' });
     this.#events.length = 0;

@@ -1,7 +1,7 @@
 import { PermanentError, RetryableError } from '../component/errors.ts';
 import type { DeadLetterNote } from '../component/storage.ts';
-import { Fifo } from '../resilience/fifo.ts';
 import { Signpost } from '../resilience/signpost.ts';
+import { Fifo } from './fifo.ts';
 import type { Queue, QueueFigures, QueueItem, Recovered } from './queue.ts';
 import type { QueueLimits } from './settings.ts';
 import type { SignalKind } from './signals.ts';

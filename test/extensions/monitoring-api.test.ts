@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { connect as tlsConnect } from 'node:tls';
 import { OutbandError } from '../../src/component/errors.ts';
+import { makeCertificates } from '../simulators/bmc/certificates.ts';
 import { settle } from '../support/fake-clock.ts';
 import { healthOf } from '../support/health-schema.ts';
 import { type ApiScene, apiScene, problemOf, TOKEN } from '../support/monitoring-api.ts';
@@ -443,4 +447,91 @@ test('a stop lets an answer under way end, and cuts the rest when its time is ov
   cut.abort();
   await stopping;
   await idle.closed;
+});
+
+test('a client that asks in an odd way is answered like any other', async (t) => {
+  const scene = await apiScene(t);
+  const say = async (lines: readonly string[]) => {
+    const client = raw(scene);
+    client.socket.write(`${lines.join('\r\n')}\r\nauthorization: Bearer ${TOKEN}\r\nconnection: close\r\n\r\n`);
+    return client.closed;
+  };
+  const first = `GET ${HEALTH} HTTP/1.1`;
+  for (const lines of [
+    [first, 'host: a', 'upgrade: h2c'],
+    [first, 'host: a', 'expect: something'],
+    [first, 'host: a', 'expect: 100-continue'],
+    [`GET http://elsewhere:1${HEALTH} HTTP/1.1`, 'host: a'],
+    [`GET ${HEALTH} HTTP/1.0`],
+  ])
+    assert.match(await say(lines), /HTTP\/1\.1 200 [\s\S]*x-ratelimit-remaining: \d+/i, lines.join(' '));
+  assert.match(await say([first]), /^HTTP\/1\.1 400 [\s\S]*"code":"bad_request"/, 'no host');
+  const began = performance.now();
+  await say([first, 'host: a', `accept-encoding: gzip${' '.repeat(14_000)}x`]);
+  assert.ok(performance.now() - began < 5_000);
+});
+
+test('gzip that is refused by name is not used, whatever stands beside it', async (t) => {
+  const { ask } = await apiScene(t);
+  const encoding = async (accepted: string) =>
+    (await ask(HEALTH, { headers: { 'accept-encoding': accepted } })).headers['content-encoding'];
+  assert.deepEqual([await encoding('gzip;q=0, *'), await encoding('identity;q=1, *;q=0')], [undefined, undefined]);
+});
+
+test('garbage behind a request does not take the place of its answer', async (t) => {
+  const scene = await apiScene(t);
+  const client = raw(scene);
+  client.socket.write(`GET ${HEALTH} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${TOKEN}\r\n\r\nGARBAGE\r\n\r\n`);
+  const text = await client.closed;
+  assert.ok(!text.includes('bad_request') || text.startsWith('HTTP/1.1 200'), text.slice(0, 100));
+  assert.equal((await scene.ask(HEALTH)).status, 200);
+});
+
+test('pages of others can neither log in nor use a host name that is not ours', async (t) => {
+  const tokens = await apiScene(t);
+  const evil = { origin: 'https://evil.example' };
+  const logIn = { method: 'POST', token: null, body: JSON.stringify({ token: 'wrong' }) } as const;
+  for (let n = 0; n < 12; n++)
+    assert.equal(problemOf(await tokens.ask('/api/login', { ...logIn, headers: evil })), 'origin_refused');
+  const right = { ...logIn, body: JSON.stringify({ token: TOKEN }) };
+  assert.equal((await tokens.ask('/api/login', right)).status, 204, 'they have locked nobody out');
+  const open = await apiScene(t, { auth: 'none' });
+  for (const path of ['/api/login', '/api/logout'])
+    assert.equal(problemOf(await open.ask(path, { ...logIn, headers: { host: 'evil.example' } })), 'host_refused');
+  assert.equal((await open.ask(HEALTH, { token: null, headers: { host: 'LOCALHOST:1' } })).status, 200);
+});
+
+test('over TLS: limits hold, silent peers leave nothing behind, a new certificate is used, a broken one is not', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const [cert_file, key_file] = [join(directory, 'cert.pem'), join(directory, 'key.pem')];
+  const install = async () => {
+    const { cert, key } = await makeCertificates();
+    await writeFile(cert_file, cert);
+    await writeFile(key_file, key);
+    return new X509Certificate(cert).fingerprint256;
+  };
+  const first = await install();
+  const scene = await apiScene(t, { tls: { cert_file, key_file }, read_header_timeout: '1s', max_connections: 4 });
+  assert.equal((await scene.ask(HEALTH)).status, 200);
+  const silent = Array.from({ length: 3 }, () => raw(scene));
+  await Promise.all(silent.map(({ closed }) => closed));
+  assert.equal((await scene.ask(HEALTH)).status, 200);
+  const shown = async () => {
+    const socket = tlsConnect({ port: Number(new URL(scene.origin).port), rejectUnauthorized: false });
+    await once(socket, 'secureConnect');
+    const { fingerprint256 } = socket.getPeerCertificate();
+    socket.destroy();
+    await once(socket, 'close');
+    return fingerprint256;
+  };
+  assert.equal(await shown(), first);
+  const second = await install();
+  const look = async () => {
+    await scene.clock.advance(5_000);
+    for (let n = 0; n < 20; n++) await settle();
+  };
+  while ((await shown()) !== second) await look();
+  await writeFile(key_file, 'no key');
+  while (!scene.host.lines.some(({ message }) => message.includes('certificate stays'))) await look();
+  assert.equal(await shown(), second);
 });

@@ -34,7 +34,7 @@ export function isAddressBlock(text: string): boolean {
  */
 export function clientAddress(peer: string, forwarded: string | undefined, trusted: TrustedProxies): string {
   let client = plainAddress(peer);
-  const hops = (forwarded ?? '').split(',').map((hop) => plainAddress(hop.trim()));
+  const hops = (forwarded ?? '').split(',').map((hop) => plainAddress(withoutPort(hop.trim())));
   while (trusted.has(client) && hops.length > 0) {
     const hop = hops.pop()!;
     if (isIP(hop) === 0) break;
@@ -46,15 +46,29 @@ export function clientAddress(peer: string, forwarded: string | undefined, trust
 /** What is limited as one: an IPv4 address, or the network of 64 bits that one IPv6 host commonly has for itself. */
 export function rateLimitKey(address: string): string {
   if (isIP(address) !== 6) return address;
-  const [head = '', tail] = address.split('%')[0]!.split('::') as [string, string?];
+  const [head = '', tail] = canonical(address).split('::') as [string, string?];
   const before = head === '' ? [] : head.split(':');
   const after = tail ? tail.split(':') : [];
-  const zeros = tail === undefined ? 0 : 8 - before.length - after.length;
-  const groups = [...before, ...new Array<string>(Math.max(0, zeros)).fill('0'), ...after].slice(0, 4);
-  return `${groups.map((group) => Number.parseInt(group, 16).toString(16)).join(':')}::/64`;
+  const zeros = new Array<string>(8 - before.length - after.length).fill('0');
+  const groups = tail === undefined ? before : [...before, ...zeros, ...after];
+  return `${groups.slice(0, 4).join(':')}::/64`;
 }
 
-/** IPv4 inside IPv6 is IPv4. */
+/** IPv4 inside IPv6 is IPv4, in whatever way it is written. */
 export function plainAddress(address: string): string {
-  return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address;
+  if (isIP(address) !== 6) return address;
+  const mapped = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(canonical(address));
+  if (!mapped) return address;
+  const [high, low] = [Number.parseInt(mapped[1]!, 16), Number.parseInt(mapped[2]!, 16)];
+  return [high >> 8, high & 255, low >> 8, low & 255].join('.');
+}
+
+/** Lower case, without zone, groups without leading zeros, all in hexadecimal. */
+function canonical(address: string): string {
+  return new URL(`http://[${address.split('%')[0]}]`).hostname.slice(1, -1);
+}
+
+/** Proxies write `1.2.3.4:5678`, `[::1]` and `[::1]:5678`, too. */
+function withoutPort(hop: string): string {
+  return /^\[([^\]]+)\](?::\d+)?$/.exec(hop)?.[1] ?? /^([^:]+):\d+$/.exec(hop)?.[1] ?? hop;
 }

@@ -52,14 +52,15 @@ export class Gate {
     return this.#requests.take(rateLimitKey(address), this.#now());
   }
 
+  /** Without tokens any page in a browser of this machine could ask, were it not for its name. @throws Problem */
+  checkHost({ headers }: Visitor): void {
+    if (this.#open && !isLoopback(hostOf(headers.host)))
+      throw new Problem('host_refused', 'without tokens, the API answers under a loopback name only');
+  }
+
   /** @throws Problem */
-  authenticate(visitor: Visitor): Caller {
-    const { address, headers, method } = visitor;
-    if (this.#open) {
-      if (!isLoopback(hostOf(headers.host)))
-        throw new Problem('host_refused', 'without tokens, the API answers under a loopback name only');
-      return { name: 'anonymous', address };
-    }
+  authenticate({ address, headers, method }: Visitor): Caller {
+    if (this.#open) return { name: 'anonymous', address };
     const bearer = /^bearer\s+(.+)$/i.exec(headers.authorization ?? '')?.[1]?.trim();
     if (bearer !== undefined) {
       const name = this.#tokens.nameOf(bearer);
@@ -75,8 +76,10 @@ export class Gate {
   }
 
   /** @returns the cookie to set. @throws Problem */
-  logIn({ address, isSecure }: Visitor, token: string): string {
+  logIn({ address, isSecure, headers }: Visitor, token: string): string {
     const now = this.#now();
+    if (headers.origin !== undefined && !isSameOrigin(headers))
+      throw new Problem('origin_refused', 'log in from the page of this host');
     if (this.#open) throw new Problem('not_found', 'there is nothing to log in to: auth is none');
     if (!this.#failures.look(rateLimitKey(address), now).allowed) throw this.#tooMany(address);
     if (this.#tokens.nameOf(token) === undefined)
@@ -124,7 +127,7 @@ function cookieOf(header: string | undefined): string | undefined {
 /** The name in a `Host` header, without its port. */
 function hostOf(header: string | undefined): string {
   const match = /^(?:\[([^\]]+)\]|([^:]*))(?::\d+)?$/.exec(header ?? '');
-  return match?.[1] ?? match?.[2] ?? '';
+  return (match?.[1] ?? match?.[2] ?? '').toLowerCase();
 }
 
 /** The request comes from a page of this host. */

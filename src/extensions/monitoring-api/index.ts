@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { defineExtension } from '../../component/factory.ts';
 import { formatComponentId } from '../../component/id.ts';
+import { Secret } from '../../component/secret.ts';
 import {
   duration,
   durationBetween,
@@ -91,7 +92,8 @@ const schema = z
       (config, context) => {
         const issue = (path: (string | number)[], message: string) =>
           context.addIssue({ code: 'custom', path, message });
-        if (config.auth && config.endpoint) checkAuth(config, issue);
+        // What is wrong by itself has been told, and says nothing about the rest.
+        if (Array.isArray(config.auth?.tokens)) checkAuth(config, issue);
         const { cert_file, key_file } = config.tls ?? {};
         if ((cert_file === undefined) !== (key_file === undefined))
           issue(['tls'], 'cert_file and key_file must be set together');
@@ -106,14 +108,18 @@ function checkAuth(
   { auth: { none, tokens, token_file, session_idle, session_max }, endpoint, allow_actions }: MonitoringApiConfig,
   issue: (path: (string | number)[], message: string) => void,
 ): void {
-  if (none && !endpoint.isLoopback)
+  if (none && endpoint?.isLoopback === false)
     issue(['auth'], `"none" is allowed on a loopback address only, endpoint is ${endpoint.text}`);
   if (none && allow_actions) issue(['allow_actions'], 'needs tokens; auth is none');
-  if (!none && (tokens ?? []).length === 0 && token_file === undefined)
+  if (none && (tokens.length > 0 || token_file !== undefined))
+    issue(['auth'], 'must be "none" or hold tokens, not both');
+  if (!none && tokens.length === 0 && token_file === undefined)
     issue(['auth'], 'no tokens: set auth::tokens or auth::token_file, or bind to loopback and write auth: none');
   const names = new Set<string>();
   const values = new Set<string>();
-  for (const [index, { name, token }] of (tokens ?? []).entries()) {
+  for (const [index, entry] of tokens.entries()) {
+    if (!(entry?.token instanceof Secret)) continue;
+    const { name, token } = entry;
     if (token.reveal().length < LEAST_TOKEN_LENGTH)
       issue(
         ['auth', 'tokens', index],
@@ -125,7 +131,10 @@ function checkAuth(
     values.add(token.reveal());
   }
   for (const [key, value] of Object.entries({ session_idle, session_max }))
-    if (value < MINUTE_MS || value > WEEK_MS || (key === 'session_idle' && value > session_max))
+    if (
+      typeof value === 'number' &&
+      (value < MINUTE_MS || value > WEEK_MS || (key === 'session_idle' && value > session_max))
+    )
       issue(['auth', key], `must lie between 1m and 168h, got ${formatDuration(value)}`);
 }
 

@@ -80,17 +80,15 @@ export class SchedulerPages {
       vary: 'Authorization, Cookie, Accept-Encoding',
     };
     if (isKnown(headers['if-none-match'], etag)) return { status: 304, headers: answer };
-    const gzip = /(?:^|,)\s*(?:gzip|\*)\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[\d.]+)?\s*(?:,|$)/i.test(
-      headers['accept-encoding'] ?? '',
-    );
+    // Only what everybody asks for is kept for others: a reader could think of any number of filters.
     const body = (name: string, make: () => AsyncIterable<Buffer>): SharedBody => {
-      const key = `${view}?${asked.canonical} ${name}`;
-      const known = bodies.get(key) ?? new SharedBody(make());
-      bodies.set(key, known);
+      if (asked.canonical !== '') return new SharedBody(make());
+      const known = bodies.get(`${view} ${name}`) ?? new SharedBody(make());
+      bodies.set(`${view} ${name}`, known);
       return known;
     };
     const plain = body('plain', () => inSlices(json(snapshot, asked), this.#turns, this.#options.now));
-    if (!gzip) return { status: 200, headers: answer, stream: plain };
+    if (!acceptsGzip(headers['accept-encoding'])) return { status: 200, headers: answer, stream: plain };
     const stream = body('gzip', () => gzipped(plain));
     return { status: 200, headers: { ...answer, 'content-encoding': 'gzip' }, stream };
   }
@@ -139,4 +137,16 @@ function isKnown(header: string | undefined, etag: string): boolean {
   if (header === undefined) return false;
   const opaque = etag.replace(/^W\//, '');
   return header.split(',').some((each) => ['*', opaque].includes(each.trim().replace(/^W\//, '')));
+}
+
+/** RFC 9110, section 12.5.3: a coding that is named counts more than `*`. */
+function acceptsGzip(header = ''): boolean {
+  const weights = new Map(
+    header.split(',').map((entry) => {
+      const [coding = '', ...parameters] = entry.split(';').map((part) => part.trim().toLowerCase());
+      const weight = parameters.find((parameter) => parameter.startsWith('q='));
+      return [coding, weight === undefined ? 1 : Number(weight.slice(2))] as const;
+    }),
+  );
+  return (weights.get('gzip') ?? weights.get('*') ?? 0) > 0;
 }

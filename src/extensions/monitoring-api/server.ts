@@ -41,9 +41,13 @@ export interface ApiServerOptions {
 export class ApiServer {
   readonly #options: ApiServerOptions;
   readonly #trusted: TrustedProxies;
-  readonly #sockets = new Set<Socket>();
-  /** Those that came when there were too many. */
-  readonly #surplus = new WeakSet<Socket>();
+  /** By peer; of a TLS connection its own socket, once its handshake is done. */
+  readonly #sockets = new Map<string, Socket>();
+  /** Peers that came when there were too many. */
+  readonly #surplus = new Set<string>();
+  /** Peers with a request that is being answered. */
+  readonly #busy = new Set<string>();
+  #stopping = false;
   #server: Server | TlsServer | undefined;
   #lastPair = '';
 
@@ -65,6 +69,8 @@ export class ApiServer {
       requestTimeout: config.read_header_timeout,
       keepAliveTimeout: config.idle_timeout,
       connectionsCheckingInterval: SLOW_CLIENT_CHECK_MS,
+      // Looked at with everything else: Node's own refusal has none of our headers and is not counted.
+      requireHostHeader: false,
     };
     const handle = (request: IncomingMessage, response: ServerResponse) => void this.#respond(request, response);
     if (certificate === undefined) this.#server = createServer(settings, handle);
@@ -77,10 +83,14 @@ export class ApiServer {
     }
     const server = this.#server;
     server.on('connection', (socket) => this.#connected(socket));
+    server.on('secureConnection', (socket: Socket) => {
+      socket.on('error', () => {});
+      this.#sockets.set(peerOf(socket), socket);
+    });
     server.on('clientError', (error, socket) => this.#misread(error, socket as Socket));
-    // Asking before sending a body would only postpone the refusal.
+    // Asking before sending a body would only postpone the answer.
     server.on('checkContinue', handle);
-    server.on('upgrade', (_, socket) => socket.destroy());
+    server.on('checkExpectation', handle);
     const { host, port, text } = config.endpoint;
     await new Promise<void>((resolve, reject) => {
       server.once('error', (cause: NodeJS.ErrnoException) =>
@@ -114,12 +124,14 @@ export class ApiServer {
   async stop(signal: AbortSignal): Promise<void> {
     const server = this.#server;
     if (!server?.listening) return;
+    this.#stopping = true;
     const cut = () => {
-      for (const socket of this.#sockets) socket.destroy();
+      for (const socket of this.#sockets.values()) socket.destroy();
     };
     signal.addEventListener('abort', cut, { once: true });
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    server.closeIdleConnections();
+    // Who has asked for nothing is not waited for.
+    for (const [peer, socket] of this.#sockets) if (!this.#busy.has(peer)) socket.destroy();
     if (signal.aborted) cut();
     await closed;
     signal.removeEventListener('abort', cut);
@@ -140,15 +152,23 @@ export class ApiServer {
       socket.destroy();
       return;
     }
-    if (this.#sockets.size >= most) this.#surplus.add(socket);
-    this.#sockets.add(socket);
+    const peer = peerOf(socket);
+    if (this.#sockets.size >= most) this.#surplus.add(peer);
+    this.#sockets.set(peer, socket);
     socket.on('error', () => {});
-    socket.once('close', () => this.#sockets.delete(socket));
+    socket.once('close', () => {
+      this.#sockets.delete(peer);
+      this.#surplus.delete(peer);
+      this.#busy.delete(peer);
+    });
   }
 
   /** What came is no request, or is too large or too slow to be one. */
   #misread(error: NodeJS.ErrnoException, socket: Socket): void {
-    if (!socket.writable || socket.destroyed) {
+    const isSecure = this.#options.certificate === undefined || 'encrypted' in socket;
+    const isKnown = this.#sockets.get(peerOf(socket)) === socket;
+    // An answer under way must not be taken for this one; and who is not through with TLS cannot read one.
+    if (!socket.writable || !isSecure || !isKnown || this.#busy.has(peerOf(socket))) {
       socket.destroy();
       return;
     }
@@ -168,9 +188,14 @@ export class ApiServer {
     const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
     socket.end(`HTTP/1.1 ${problem.status} ${JSON.parse(body).title}\r\n${lines.join('\r\n')}\r\n\r\n${body}`);
     socket.destroySoon();
+    this.#cutWhenStuck(socket);
   }
 
   async #respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const peer = peerOf(request.socket);
+    this.#busy.add(peer);
+    response.once('close', () => this.#busy.delete(peer));
+    if (this.#stopping) response.setHeader('connection', 'close');
     const visitor = this.#visitor(request);
     const allowance = this.#options.gate.admit(visitor.address);
     const common = this.#commonHeaders(allowance);
@@ -178,6 +203,8 @@ export class ApiServer {
     try {
       answer = await this.#answer(request, visitor, allowance);
     } catch (error) {
+      // The client has gone in the middle of its own request.
+      if (!(error instanceof Problem) && request.destroyed) return;
       if (!(error instanceof Problem)) this.#options.logger.error('a page failed', { error });
       const problem = error instanceof Problem ? error : new Problem('internal_error', 'the page failed; see the log');
       if (request.readableLength > 0 || !request.complete) common.connection = 'close';
@@ -192,12 +219,16 @@ export class ApiServer {
 
   async #answer(request: IncomingMessage, visitor: Visitor, allowance: Allowance): Promise<PageAnswer> {
     const { gate, router, config } = this.#options;
-    if (this.#surplus.has(request.socket)) throw new Problem('too_many_connections', 'there are too many connections');
+    if (this.#surplus.has(peerOf(request.socket)))
+      throw new Problem('too_many_connections', 'there are too many connections');
     if (!allowance.allowed)
       throw new Problem('rate_limited', 'too many requests', {
         'retry-after': String(Math.max(1, Math.ceil(allowance.resetMs / 1_000))),
       });
-    const url = new URL(`http://host${request.url?.startsWith('/') ? request.url : '/'}`);
+    if (request.httpVersion === '1.1' && visitor.headers.host === undefined)
+      throw new Problem('bad_request', 'a request of HTTP/1.1 names its host');
+    gate.checkHost(visitor);
+    const url = targetOf(request.url ?? '/');
     if (url.pathname === '/api/login' || url.pathname === '/api/logout') return this.#session(request, visitor, url);
     const caller: Caller = gate.authenticate(visitor);
     const { page, params } = router.find(visitor.method, url.pathname);
@@ -293,16 +324,28 @@ export class ApiServer {
     });
   }
 
-  #cutWhenStuck(response: ServerResponse): void {
-    if (response.writableFinished) return;
+  /** Whoever does not take what was written to its end in time is cut. */
+  #cutWhenStuck(stream: ServerResponse | Socket): void {
+    if (stream.writableFinished || stream.destroyed) return;
     const done = new AbortController();
-    response.once('close', () => done.abort());
-    response.once('finish', () => done.abort());
+    stream.once('close', () => done.abort());
+    stream.once('finish', () => done.abort());
     this.#options.clock.sleep(this.#options.config.write_timeout, done.signal).then(
-      () => response.destroy(),
+      () => stream.destroy(),
       () => {},
     );
   }
+}
+
+/** What tells connections apart, over TLS and below it. */
+function peerOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
+}
+
+/** The target of a request, whether it came as a path or as a whole URL. */
+function targetOf(target: string): URL {
+  if (target.startsWith('/')) return new URL(`http://host${target}`);
+  return URL.canParse(target) ? new URL(target) : new URL('http://host/');
 }
 
 /** @throws Problem `body_refused`, `bad_request` */
