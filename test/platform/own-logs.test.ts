@@ -54,8 +54,8 @@ test('remote text can neither command a terminal nor end a line', () => {
 });
 
 test('an error carries its code and what to do', () => {
-  const line = JSON.parse(logged('json', { error: new OutbandError('bmc_tls', 'handshake failed') }));
-  assert.deepEqual([line.error, line['error.code']], ['handshake failed', 'bmc_tls']);
+  const line = JSON.parse(logged('json', { error: new OutbandError('certificate_mismatch', 'handshake failed') }));
+  assert.deepEqual([line.error, line['error.code']], ['handshake failed', 'certificate_mismatch']);
   assert.match(line.hint, /ca_file/);
 });
 

@@ -34,7 +34,7 @@ receivers:
     initial_history: all
     periodic: { logs_collection_interval: 1m }
 exporters: { gate: }
-extensions: { scheduler: }
+extensions: { scheduler: { adaptive_polling: { enabled: false } } }
 service:
   extensions: [scheduler]
   telemetry: { metrics: { level: none } }
