@@ -62,6 +62,7 @@ async function runDemo(): Promise<void> {
   const otlp = await readyLine<{ url: string; control: string }>(sink);
   const bmcs = await readyLine<{ endpoints: unknown[]; caFile: string; control: string }>(fleet);
   const metricsPort = await freePort();
+  const apiPort = await freePort();
 
   const startAgent = (): Child => {
     const child = startChild(
@@ -76,6 +77,7 @@ async function runDemo(): Promise<void> {
         OTLP_ENDPOINT: otlp.url,
         OTLP_INSECURE: 'true',
         METRICS_PORT: String(metricsPort),
+        API_PORT: String(apiPort),
         STATE_DIRECTORY: state,
       },
     );
@@ -88,7 +90,8 @@ async function runDemo(): Promise<void> {
   };
   let agent = startAgent();
   say('Expect one warning for each of the six BMCs that cannot stream: they are polled from the start.');
-  say(`Metrics of the agent: http://localhost:${metricsPort}/metrics. Ctrl-C stops.`);
+  say(`Metrics of the agent: http://localhost:${metricsPort}/metrics`);
+  say(`Its health: curl -s localhost:${apiPort}/api/monitoring/scheduler/health | jq .summary. Ctrl-C stops.`);
 
   await post(`${bmcs.control}/rate?per_second=${ENTRIES_PER_SECOND}`);
   const report = async () => {
