@@ -6,6 +6,7 @@ import { startOtlpSink } from '../simulators/otlp-sink/sink.ts';
 import { bmcConfig } from '../support/bmc-config.ts';
 import { type Health, healthOf } from '../support/health-schema.ts';
 import { agentOf } from '../support/run-agent.ts';
+import { temporaryDirectory } from '../support/storage.ts';
 
 const HEALTH = '/api/monitoring/scheduler/health';
 
@@ -140,4 +141,44 @@ test('the overview shows every component and what its exporters did', async (t) 
       .concat(['exporter otlp_http ok', 'receiver bmc_logs ok']),
   );
   assert.equal(await agent.metric('otelcol_exporter_sent_log_records'), 1);
+});
+
+test('a parked BMC stays parked over a restart, whatever the order of the extensions', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const fleet = await startBmcFleet({ count: 1 });
+  t.after(() => fleet.close());
+  const bmc = fleet.bmc(0);
+  bmc.faults.push({ kind: 'status', status: 401 });
+  const life = async (isSeen: (now: Health) => boolean): Promise<Health> => {
+    const agent = agentOf(`
+receivers:
+  bmc_logs:
+    mode: periodic
+    periodic: {}
+    storage: file_storage
+    endpoints: [{ name: bmc-0, address: "${bmc.address}", tls: { insecure: true } }]
+exporters: { debug: }
+extensions:
+  monitoring_api: { endpoint: "127.0.0.1:0", auth: none, snapshot_max_age: 0s }
+  scheduler: { storage: file_storage }
+  file_storage: { directory: ${directory}/state, ballast_bytes: 0 }
+service:
+  extensions: [monitoring_api, scheduler, file_storage]
+  telemetry: { metrics: { level: none } }
+  pipelines: { logs: { receivers: [bmc_logs], exporters: [debug] } }
+`);
+    await agent.start();
+    const { address } = await agent.line(({ msg }) => msg === 'monitoring API is listening');
+    let now = await health(String(address));
+    while (!isSeen(now)) now = await health(String(address));
+    await agent.stop();
+    return now;
+  };
+  const parked = await life(({ deadLetter }) => deadLetter.count === 1);
+  const requests = bmc.journal.length;
+  bmc.faults.length = 0;
+  const again = await life(({ instances }) => instances.length === 1);
+  assert.deepEqual(again.instances[0]!.deadLetter, parked.instances[0]!.deadLetter);
+  assert.equal(again.instances[0]!.pollStatus.nextRun, parked.instances[0]!.pollStatus.nextRun);
+  assert.equal(bmc.journal.length, requests, 'and nothing was asked of it before its time');
 });

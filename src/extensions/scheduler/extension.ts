@@ -1,148 +1,74 @@
 import type { Component, Host } from '../../component/component.ts';
 import { OutbandError } from '../../component/errors.ts';
-import { publicAddress } from '../../component/public-message.ts';
-import {
-  type ActionResult,
-  type EpochNanos,
-  type Report,
-  RUN_CAUSES,
-  type RunCause,
-  type Scheduler,
-  type SchedulerActions,
-  type SchedulerSnapshot,
-  type Target,
-  type TargetHandle,
-  type TargetOptions,
-  type TransitionEvent,
+import type {
+  Scheduler,
+  SchedulerActions,
+  SchedulerSnapshot,
+  Target,
+  TargetHandle,
+  TargetOptions,
+  TransitionEvent,
 } from '../../component/scheduler.ts';
-import { runAttributes } from '../../component/scheduler-metrics.ts';
-import { isTripped } from '../../resilience/breaker.ts';
-import { failureCategory } from '../../resilience/failure-category.ts';
-import {
-  afterDeferral,
-  afterFailure,
-  afterSuccess,
-  atNextSlot,
-  beginTrial,
-  countFailure,
-  type Failure,
-  moveRetry,
-  type Next,
-  type RetryPolicy,
-  type RunEnd,
-  reset,
-  restingState,
-  type TargetState,
-} from '../../resilience/next-run.ts';
-import { slotsBetween } from '../../resilience/poll-grid.ts';
-import { type IntervalCause, type Pace, pace, paceAfterFailure, samePace } from '../../resilience/poll-interval.ts';
-import { expectedInterval } from '../../resilience/staleness.ts';
-import { Counters } from './counters.ts';
-import { Dispatcher, type Lane } from './dispatcher.ts';
+import { Actions } from './actions.ts';
 import type { SchedulerConfig } from './index.ts';
 import { Instruments } from './instruments.ts';
-import { Persistence, restoredState, type SavedTarget } from './persistence.ts';
-import { Registry, sortKeyOf } from './registry.ts';
-import { type ReadFailure, readFailure } from './run-result.ts';
-import { type RunEnded, Runs } from './runs.ts';
+import { Persistence } from './persistence.ts';
+import { SchedulerClock } from './scheduler-clock.ts';
 import { Capture } from './snapshot.ts';
-import { transitionsBetween } from './transitions.ts';
+import { Targets } from './targets.ts';
 
-const TARGET_TYPE = /^[a-z][a-z0-9_-]{0,31}$/;
-const TARGET_NAME = /^\P{Cc}{1,256}$/u;
-/** How much of a new duration counts in the smoothed one. */
-const DURATION_WEIGHT = 0.3;
-/** Who shows life is tried before its time at most this often. */
-const ALIVE_TRIAL_MS = 60_000;
 const SAVE_INTERVAL_MS = 10_000;
 /** A dispatcher that looks this late is told as not well. */
 const LATE_TICK_MS = 5_000;
-/** No span of a target is longer: ten years. */
-const LONGEST_SPAN_MS = 10 * 365 * 24 * 3_600_000;
-/** Printed times follow the wall clock when it is off by more than this. */
-const WALL_TOLERANCE_MS = 20;
 
-/**
- * Due times, breakers and dead letters of all targets, and what can be seen of them.
- *
- * Runs come from the {@link Dispatcher} and end in {@link SchedulerExtension.#ended}; what the end means is decided by
- * the pure functions in `resilience`. Wall time is read once, to anchor the grid; from then on all waiting is monotonic,
- * so a step of the wall clock changes no spacing, and only printed times follow it.
- */
+/** The scheduler as an extension: its life, its status, and what can be seen of it. What it does is in {@link Targets}. */
 export class SchedulerExtension implements Component, Scheduler {
+  readonly actions: SchedulerActions;
   readonly #config: SchedulerConfig;
   readonly #host: Host;
-  readonly #policy: RetryPolicy;
-  /** Adds to monotonic time to give the scheduler's clock, in milliseconds since the epoch. */
-  readonly #anchor: number;
-  #wallOffset = 0;
+  readonly #clock: SchedulerClock;
   readonly #startedAt: number;
-  readonly #registry: Registry;
-  readonly #dispatcher: Dispatcher;
-  readonly #runs: Runs;
-  readonly #counters = new Counters();
+  readonly #targets: Targets;
   readonly #instruments: Instruments;
-  readonly #lanes = new Map<number, Lane>();
-  readonly #shownLanes = new Set<Lane>();
   readonly #listeners = new Set<(event: TransitionEvent) => void>();
-  /** When a proof of life last brought a trial forward. */
-  readonly #aliveTrials = new Map<number, number>();
-  #persistence: Persistence | undefined;
-  #revision = 0;
-  /** Breakers that are open or half-open. */
-  #tripped = 0;
-  #shown = 0;
-  #redriveEnds = Number.NEGATIVE_INFINITY;
   #stopping: Promise<void> | undefined;
-  readonly actions: SchedulerActions = {
-    run: (key) => this.#runByHand(key),
-    reset: (key) => this.#resetByHand(key),
-    redrive: () => this.#redrive(),
-  };
 
   constructor(config: SchedulerConfig, host: Host) {
     this.#config = config;
     this.#host = host;
-    this.#policy = policyOf(config);
-    this.#anchor = this.#wallNow() - host.clock.monotonic();
-    this.#startedAt = this.#now();
-    const { enabled, min_interval, max_interval } = config.adaptive_polling;
-    this.#registry = new Registry({ adaptive: enabled, min: min_interval, max: max_interval });
-    this.#dispatcher = new Dispatcher({
-      clock: host.clock,
-      now: () => this.#now(),
-      maxInFlight: config.concurrency.max,
-      maxStartsPerSecond: config.max_starts_per_second,
-      begin: (row, lane, due, now) => this.#begin(row, lane, due, now),
-      expire: (row) => this.#expire(row),
-      onTick: (lateBy) => this.#ticked(lateBy),
-    });
-    this.#runs = new Runs({
-      onEnd: (row, ended) => this.#ended(row, ended),
-      onLate: (type) => this.#counters.skipped(type, 'late_result'),
-    });
+    this.#clock = new SchedulerClock(host.clock);
+    this.#startedAt = this.#clock.now();
     this.#instruments = new Instruments(host.meter, () => this.snapshot());
+    this.#targets = new Targets({
+      ...{ config, host, clock: this.#clock, instruments: this.#instruments },
+      onTick: (lateBy) => this.#ticked(lateBy),
+      onTransition: (event) => this.#tell(event),
+    });
+    this.actions = new Actions(this.#targets, this.#clock, config.dead_letter.redrive_rate);
   }
 
   async start(): Promise<void> {
     const { storage } = this.#config;
-    if (storage !== undefined) {
-      const store = this.#host.storage(storage).keyValue('scheduler', 'position');
-      this.#persistence = new Persistence(store, this.#host.logger);
-      await this.#persistence.load(this.#wallNow());
-      this.register(
-        {
-          ...{ type: 'scheduler', name: 'state', connection: storage },
-          run: async () => {
-            await this.#persistence!.save(this.#wallOffset);
-            return {};
-          },
-        },
-        { interval: SAVE_INTERVAL_MS, internal: true },
-      );
-    }
+    if (storage !== undefined) await this.#loadFrom(storage);
     this.#instruments.start();
-    this.#dispatcher.start();
+    this.#targets.dispatcher.start();
+  }
+
+  async #loadFrom(storage: string): Promise<void> {
+    const clock = this.#clock;
+    const store = this.#host.storage(storage).keyValue('scheduler', 'position');
+    const persistence = new Persistence(store, this.#host.logger);
+    clock.followWall();
+    await persistence.load(clock.now() + clock.wallOffset);
+    this.#targets.persistence = persistence;
+    const save = async () => {
+      await persistence.save(clock.wallOffset);
+      return {};
+    };
+    this.register(
+      { type: 'scheduler', name: 'state', connection: storage, run: save },
+      { interval: SAVE_INTERVAL_MS, internal: true },
+    );
   }
 
   /** Starts nothing more, ends all runs, and saves the state. */
@@ -152,91 +78,30 @@ export class SchedulerExtension implements Component, Scheduler {
   }
 
   async #stop(signal: AbortSignal): Promise<void> {
-    await this.#dispatcher.stop();
-    await this.#runs.abortAll(signal);
+    const { registry, persistence } = this.#targets;
+    await this.#targets.stop(signal);
     this.#instruments.stop();
-    if (!this.#persistence) return;
-    for (const row of this.#registry.rows()) this.#changedRow(row);
-    await this.#persistence.save(this.#wallOffset);
+    for (const row of registry.rows()) this.#targets.changed(row);
+    await persistence?.save(this.#clock.wallOffset);
   }
 
   register(target: Target, options: TargetOptions): TargetHandle {
-    const { type, name } = target;
-    const key = `${type}::${name}`;
-    const interval = Math.round(options.interval);
-    if (!TARGET_TYPE.test(type) || !TARGET_NAME.test(name) || !name.isWellFormed())
-      throw new OutbandError('target_invalid', `scheduler target "${key}" has a bad type or name`);
-    checkSpans(key, { ...options, interval });
-    if (this.#registry.rowOf(key) !== undefined)
-      throw new OutbandError('target_exists', `scheduler target "${key}" exists already`);
-    const { concurrency, task_timeout } = this.#config;
-    const { internal = false, maxInterval = LONGEST_SPAN_MS } = options;
-    const now = this.#now();
-    const row = this.#registry.add(
-      {
-        ...{ key, sortKey: sortKeyOf(key), type, name, target, internal, maxInterval, phase: options.phase },
-        displayName: target.displayName ?? name,
-        connection: publicAddress(target.connection),
-        mode: options.mode ?? 'poll',
-        maxRetryDelay: options.maxRetryDelay ?? LONGEST_SPAN_MS,
-      },
-      now,
-      interval,
-      options.minInterval ?? Number.NaN,
-      options.timeout ?? task_timeout,
-    );
-    const lane = this.#dispatcher.lane(
-      type,
-      Number(Object.hasOwn(concurrency.per_type, type) ? concurrency.per_type[type] : concurrency.max),
-      internal,
-    );
-    this.#lanes.set(row, lane);
-    if (!internal) {
-      this.#shown++;
-      this.#shownLanes.add(lane);
-    }
-    const slot = this.#slot(row, now);
-    const retry = this.#restore(row, this.#persistence?.take(key, this.#wallOffset), slot, now);
-    const first = { due: options.firstRun === 'now' ? now : slot, cause: 'initial' } as const;
-    const { due, cause } = retry ?? first;
-    this.#arm(row, due, cause);
-    return this.#handleOf(row, key);
-  }
-
-  #handleOf(row: number, key: string): TargetHandle {
-    let isRegistered = true;
-    return {
-      runNow: (delay = 0) => isRegistered && this.#runNow(row, delay),
-      report: (report) => {
-        if (isRegistered) this.#reported(row, report);
-      },
-      setInterval: (interval, options) => {
-        if (isRegistered) this.#setInterval(row, Math.round(interval), options?.mode);
-      },
-      unregister: async () => {
-        if (!isRegistered) return;
-        isRegistered = false;
-        await this.#unregister(row, key);
-      },
-    };
+    return this.#targets.register(target, options);
   }
 
   snapshot(): SchedulerSnapshot {
-    this.#followWall();
-    // Whole milliseconds: within one of them the same state is the same answer.
-    const now = Math.floor(this.#now());
+    const { registry, shownLanes, counters, dispatcher, revision } = this.#targets;
     const { adaptive_polling, breaker } = this.#config;
+    this.#clock.followWall();
+    // Whole milliseconds: within one of them the same state is the same answer.
+    const now = Math.floor(this.#clock.now());
     return new Capture({
-      registry: this.#registry,
-      lanes: [...this.#shownLanes],
-      now,
-      wallOffset: this.#wallOffset,
-      revision: this.#revision,
+      ...{ registry, lanes: [...shownLanes], now, wallOffset: this.#clock.wallOffset, revision },
       enabled: adaptive_polling.enabled,
       flapWindow: breaker.flap_window,
-      counters: this.#counters.capture(this.#startedAt),
-      lag: this.#counters.recent.quantiles(now) ?? null,
-      lastTick: this.#dispatcher.lastTick,
+      counters: counters.capture(this.#startedAt),
+      lag: counters.recent.quantiles(now) ?? null,
+      lastTick: dispatcher.lastTick,
     });
   }
 
@@ -245,450 +110,35 @@ export class SchedulerExtension implements Component, Scheduler {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Milliseconds on the scheduler's clock: wall time as it was read once, going on monotonically. */
-  #now(): number {
-    return this.#anchor + this.#host.clock.monotonic();
-  }
-
-  #wallNow(): number {
-    return Number(this.#host.clock.now() / 1_000n) / 1_000;
-  }
-
-  #followWall(): void {
-    const wallOffset = this.#wallNow() - this.#now();
-    if (Math.abs(wallOffset - this.#wallOffset) > WALL_TOLERANCE_MS) this.#wallOffset = Math.round(wallOffset);
-  }
-
-  #arm(row: number, due: number, cause: RunCause): void {
-    this.#revision++;
-    this.#registry.setCause(row, cause);
-    // Whole milliseconds, as they are printed.
-    this.#dispatcher.arm(this.#lanes.get(row)!, row, Math.ceil(due));
-  }
-
-  #due(row: number): number {
-    return this.#lanes.get(row)!.queue.dueOf(row);
-  }
-
-  #isInFlight(row: number): boolean {
-    return this.#registry.columns.inFlight[row] === 1;
-  }
-
-  #slot(row: number, now: number): number {
-    return atNextSlot({ grid: this.#registry.grid(row), now, earliest: this.#registry.earliest(row) });
-  }
-
-  /** @returns when and why a target with a breaker that was open runs next */
-  #restore(row: number, saved: SavedTarget | undefined, slot: number, now: number) {
-    if (!saved) return undefined;
-    const c = this.#registry.columns;
-    if (saved.lastSuccess !== null) c.lastSuccess[row] = Math.min(saved.lastSuccess, now);
-    c.since[row] = Math.min(saved.since, now);
-    c.ran[row] = saved.ran ? 1 : 0;
-    if (saved.registered === c.registered[row])
-      c.step[row] = Math.max(c.minStep[row]!, Math.min(c.maxStep[row]!, saved.step));
-    c.expected[row] = expectedInterval(this.#registry.interval(row));
-    if (!saved.state) return undefined;
-    // A clock that was wrong must not keep a target away for years.
-    const { deadLetter, breaker, maxRetryAfter } = this.#policy;
-    const interval = this.#registry.interval(row);
-    const longest = 2 * Math.max(deadLetter.retryInterval, breaker.maxDelay, maxRetryAfter, interval);
-    const state = restoredState(saved.state, { now, slot, longest });
-    this.#registry.setState(row, state);
-    if (!isTripped(state.breaker)) return undefined;
-    this.#tripped++;
-    return { due: state.breaker.retryAt!, cause: state.parked ? 'dead_letter' : 'breaker' } as const;
-  }
-
-  #begin(row: number, lane: Lane, due: number, now: number): void {
-    const registry = this.#registry;
-    const c = registry.columns;
-    const { target } = registry.identity(row);
-    const grid = registry.grid(row);
-    const waited = slotsBetween(grid, due, now);
-    const missed = waited + (Number.isNaN(c.lastStart[row]!) ? 0 : slotsBetween(grid, c.lastStart[row]!, due));
-    const deadline = now + c.timeout[row]!;
-    const cause = RUN_CAUSES[c.cause[row]!]!;
-    const state = registry.state(row);
-    if (state && isTripped(state.breaker))
-      this.#setState(row, beginTrial(state, now, cause === 'manual' ? 'manual' : 'retry_due', deadline));
-    this.#revision++;
-    c.lastStart[row] = now;
-    c.lag[row] = now - due;
-    c.inFlight[row] = 1;
-    if (!lane.internal) {
-      this.#counters.skipped(lane.type, 'overrun', waited);
-      this.#counters.started(lane.type, now - due, now);
-      this.#instruments.lag.record((now - due) / 1_000, { 'outband.target.type': lane.type });
-    }
-    this.#dispatcher.watch(row, deadline);
-    this.#runs.begin(row, target, { cause, missed });
-  }
-
-  #expire(row: number): void {
-    const { key } = this.#registry.identity(row);
-    const seconds = this.#registry.columns.timeout[row]! / 1_000;
-    this.#runs.expire(row, new OutbandError('deadline_exceeded', `run of "${key}" took longer than ${seconds}s`));
-  }
-
-  /** A run has ended: what it means for the target, and when it runs next. */
-  #ended(row: number, ended: RunEnded): void {
-    const registry = this.#registry;
-    const c = registry.columns;
-    const lane = this.#lanes.get(row)!;
-    const now = this.#now();
-    c.inFlight[row] = 0;
-    this.#revision++;
-    this.#dispatcher.finished(lane, row);
-    const isGone = !registry.isRegistered(row);
-    if (isGone || ended.kind === 'aborted') {
-      if (!lane.internal) this.#counters.skipped(lane.type, 'shutdown');
-      if (isGone) this.#forget(row);
-    } else if (lane.internal) {
-      // Work of the agent itself has no breaker: it is tried again at its next slot.
-      if (ended.kind === 'failure')
-        this.#host.logger.warn('work of the scheduler failed', {
-          target: registry.identity(row).key,
-          error: ended.message,
-        });
-      this.#arm(row, this.#slot(row, now), 'interval');
-    } else {
-      this.#book(row, lane, ended, now);
-      this.#changedRow(row);
-    }
-  }
-
-  #book(row: number, lane: Lane, ended: Exclude<RunEnded, { kind: 'aborted' }>, now: number): void {
-    const registry = this.#registry;
-    const c = registry.columns;
-    const took = now - c.lastStart[row]!;
-    this.#count(row, lane.type, ended, took, now);
-    const usual = c.duration[row]!;
-    if (ended.kind !== 'deferred')
-      c.duration[row] = Number.isNaN(usual) ? took : usual + DURATION_WEIGHT * (took - usual);
-    const end = this.#runEnd(row, ended.kind, ended.kind === 'success' ? ended.items : 0, now);
-    const state = registry.state(row);
-    if (ended.kind === 'failure') {
-      const before = state ?? restingState(c.ran[row] === 1, c.since[row]!);
-      this.#follow(row, afterFailure(before, failureOf(ended, now), end, this.#wish(ended), this.#policyOf(row)));
-      this.#ran(row, now);
-    } else if (ended.kind === 'success') {
-      c.lastSuccess[row] = now;
-      c.expected[row] = expectedInterval(end.grid.interval);
-      if (ended.facts) registry.setFacts(row, ended.facts);
-      this.#ran(row, now);
-      this.#follow(row, afterSuccess(state, end, ended.again ? registry.earliestAsked(row) : undefined));
-    } else this.#follow(row, afterDeferral(state, end, this.#host.random(), this.#policyOf(row)));
-  }
-
-  /** The first run that was not deferred has ended. */
-  #ran(row: number, now: number): void {
-    const c = this.#registry.columns;
-    if (c.ran[row] === 1) return;
-    c.ran[row] = 1;
-    c.since[row] = now;
-  }
-
-  /** What the interval law makes of the end of a run, and the instants that the next one depends on. */
-  #runEnd(row: number, kind: 'success' | 'failure' | 'deferred', items: number, now: number): RunEnd {
-    const registry = this.#registry;
-    const c = registry.columns;
-    const { enabled, idle_runs, max_busy_ratio, overload_lag } = this.#config.adaptive_polling;
-    const step = c.step[row]!;
-    const last = { step, cause: RUN_CAUSES[c.paceCause[row]!] as IntervalCause, idleRuns: c.idleRuns[row]! };
-    let next: Pace = samePace(last);
-    if (kind === 'failure') next = paceAfterFailure(last);
-    else if (kind === 'success' && enabled)
-      next = pace(
-        last,
-        {
-          items,
-          smoothedDuration: c.duration[row]!,
-          lag: c.lag[row]!,
-          registered: c.registered[row]!,
-          minStep: c.minStep[row]!,
-          maxStep: c.maxStep[row]!,
-        },
-        { idleRuns: idle_runs, maxBusyRatio: max_busy_ratio, overloadLag: overload_lag },
-      );
-    c.step[row] = next.step;
-    c.idleRuns[row] = Math.min(next.idleRuns, 0xffff);
-    c.paceCause[row] = RUN_CAUSES.indexOf(next.cause);
-    return { now, grid: registry.grid(row), earliest: registry.earliest(row), cause: next.cause };
-  }
-
-  #count(row: number, type: string, ended: Exclude<RunEnded, { kind: 'aborted' }>, took: number, now: number): void {
-    const code = ended.kind === 'failure' ? ended.code : undefined;
-    this.#counters.ran(type, took / 1_000, ended.kind, code);
-    this.#instruments.duration.record(took / 1_000, runAttributes(type, ended.kind, code));
-    if (ended.kind === 'deferred') this.#counters.skipped(type, 'backpressure');
-    if (ended.kind === 'success' && ended.refusedFacts) this.#counters.refusedFacts(type);
-    const { lastStart } = this.#registry.columns;
-    this.#counters.skipped(type, 'overrun', slotsBetween(this.#registry.grid(row), lastStart[row]!, now));
-  }
-
-  /** What the target asked for, and chance. */
-  #wish({ retryAfter }: ReadFailure) {
-    return { retryAfter, random: this.#host.random() };
-  }
-
-  #policyOf(row: number): RetryPolicy {
-    const { maxRetryDelay: most } = this.#registry.identity(row);
-    if (most === LONGEST_SPAN_MS) return this.#policy;
-    const { breaker, deadLetter } = this.#policy;
-    return {
-      ...this.#policy,
-      breaker: { ...breaker, maxDelay: Math.min(breaker.maxDelay, most) },
-      deadLetter: { ...deadLetter, retryInterval: Math.min(deadLetter.retryInterval, most) },
-    };
-  }
-
-  #follow(row: number, { due, cause, state }: Next): void {
-    this.#setState(row, state);
-    this.#arm(row, due, cause);
-  }
-
-  /** Tells what the step changed to everybody who counts or listens. */
-  #setState(row: number, state: TargetState | undefined): void {
-    const before = this.#registry.state(row);
-    if (before === state) return;
-    const { key, type, name, internal } = this.#registry.identity(row);
-    this.#registry.setState(row, state);
-    this.#revision++;
-    this.#tripped += Number(state !== undefined && isTripped(state.breaker));
-    this.#tripped -= Number(before !== undefined && isTripped(before.breaker));
-    if (internal) return;
-    for (const step of transitionsBetween(before, state)) {
-      if (step.kind === 'breaker') this.#counters.transition(type, step.from, step.to);
-      else this.#counters.deadLetterMove(type, step.reason, step.kind === 'parked' ? 'in' : 'out');
-      this.#tell(step.event({ key, type, name, toNanos: (instant) => this.#nanos(instant) }));
-    }
-  }
-
-  /** Listeners hear of it when the step is complete: they may ask for anything, this target too. */
+  /** Listeners may ask for anything, also for this very target. */
   #tell(event: TransitionEvent): void {
     const { logger } = this.#host;
     const fields = { target: event.key, cause: event.cause, code: event.error?.code, error: event.error?.message };
     if (event.kind === 'parked') logger.warn('target parked', { ...fields, reason: event.reason });
     else if (event.kind === 'released') logger.info('target released', fields);
     else logger.debug('breaker moved', { ...fields, from: event.from, to: event.to });
-    queueMicrotask(() => {
-      for (const listener of this.#listeners) {
-        try {
-          listener(event);
-        } catch (error) {
-          logger.error('a listener for transitions failed', { error });
-        }
+    for (const listener of this.#listeners) {
+      try {
+        listener(event);
+      } catch (error) {
+        logger.error('a listener for transitions failed', { error });
       }
-    });
-  }
-
-  #runNow(row: number, delay: number): boolean {
-    const state = this.#registry.state(row);
-    if (this.#isInFlight(row) || (state && isTripped(state.breaker))) return false;
-    const due = Math.max(this.#now() + (delay > 0 ? delay : 0), this.#registry.earliestAsked(row));
-    if (due < this.#due(row)) this.#arm(row, due, 'requested');
-    return true;
-  }
-
-  #reported(row: number, report: Report): void {
-    const now = this.#now();
-    const state = this.#registry.state(row);
-    if ('alive' in report) {
-      this.#registry.columns.lastSuccess[row] = now;
-      this.#revision++;
-      if (state && isTripped(state.breaker) && !this.#isInFlight(row)) this.#tryEarly(row, state, now);
-      return;
     }
-    const { ran, since } = this.#registry.columns;
-    const failed = readFailure(report.failed);
-    const failure = failureOf(failed, now);
-    const before = state ?? restingState(ran[row] === 1, since[row]!);
-    if (this.#isInFlight(row) || isTripped(before.breaker)) {
-      this.#setState(row, countFailure(before, failure));
-    } else {
-      const due = this.#due(row);
-      const end = this.#runEnd(row, 'failure', 0, now);
-      const next = afterFailure(before, failure, end, this.#wish(failed), this.#policyOf(row));
-      const later = Math.max(due, next.due);
-      this.#ran(row, now);
-      const isOpen = isTripped(next.state.breaker);
-      this.#follow(row, { ...next, due: later, state: isOpen ? moveRetry(next.state, later) : next.state });
-    }
-    this.#changedRow(row);
-  }
-
-  /** Who shows life is not left waiting. */
-  #tryEarly(row: number, state: TargetState, now: number): void {
-    const last = this.#aliveTrials.get(row) ?? Number.NEGATIVE_INFINITY;
-    const due = Math.ceil(Math.max(now, this.#registry.earliestAsked(row)));
-    if (now - last < ALIVE_TRIAL_MS || this.#due(row) <= due) return;
-    this.#aliveTrials.set(row, now);
-    this.#setState(row, moveRetry(state, due));
-    this.#arm(row, due, 'requested');
-  }
-
-  #setInterval(row: number, interval: number, mode: string | undefined): void {
-    const registry = this.#registry;
-    const c = registry.columns;
-    if (mode !== undefined && mode !== registry.identity(row).mode) {
-      registry.setMode(row, mode);
-      this.#revision++;
-    }
-    if (interval === c.registered[row]) return;
-    checkSpans(registry.identity(row).key, { interval });
-    registry.setInterval(row, interval);
-    // On schedule is on schedule: the next success is not late for having been put off.
-    c.expected[row] = Math.max(c.expected[row]!, expectedInterval(interval));
-    this.#revision++;
-    const state = registry.state(row);
-    if (this.#isInFlight(row) || (state && isTripped(state.breaker))) return;
-    const slot = this.#slot(row, this.#now());
-    const due = this.#due(row);
-    const cause = RUN_CAUSES[c.cause[row]!]!;
-    // What was promised comes no later, and what the target asked for no sooner; the grid takes over after it.
-    if (['initial', 'requested', 'manual'].includes(cause) && due <= slot) return;
-    if (cause === 'retry_after' && due >= slot) return;
-    this.#arm(row, slot, 'interval');
-  }
-
-  async #unregister(row: number, key: string): Promise<void> {
-    const registry = this.#registry;
-    const state = registry.state(row);
-    if (!registry.identity(row).internal) this.#persistence?.leave(this.#saved(row), this.#wallOffset);
-    registry.remove(row);
-    this.#revision++;
-    if (!registry.identity(row).internal) this.#shown--;
-    if (state && isTripped(state.breaker)) this.#tripped--;
-    if (state?.parked) this.#counters.deadLetterMove(registry.identity(row).type, state.parked, 'out');
-    if (this.#isInFlight(row)) return this.#runs.abort(row);
-    this.#lanes.get(row)!.queue.delete(row);
-    this.#forget(row);
-    this.#host.logger.debug('target unregistered', { target: key });
-  }
-
-  #forget(row: number): void {
-    this.#lanes.delete(row);
-    this.#aliveTrials.delete(row);
-    this.#registry.release(row);
-  }
-
-  #runByHand(key: string): ActionResult {
-    const row = this.#rowFor(key);
-    if (typeof row !== 'number') return row;
-    // Who waits for a slot already keeps its place.
-    const due = Math.min(this.#due(row), Math.ceil(this.#now()));
-    this.#runEarly(row, due);
-    return { nextRun: this.#nanos(due) };
-  }
-
-  /** Makes a target due by hand; what waits for its retry has that retry moved first. */
-  #runEarly(row: number, at: number): void {
-    const due = Math.ceil(at);
-    const state = this.#registry.state(row);
-    if (state && isTripped(state.breaker)) this.#setState(row, moveRetry(state, due));
-    this.#arm(row, due, 'manual');
-  }
-
-  #resetByHand(key: string): ActionResult {
-    const row = this.#rowFor(key);
-    if (typeof row !== 'number') return row;
-    const now = this.#now();
-    const state = this.#registry.state(row);
-    if (state) this.#setState(row, reset(state, now));
-    const due = this.#slot(row, now);
-    this.#arm(row, due, 'manual');
-    this.#changedRow(row);
-    return { nextRun: this.#nanos(due) };
-  }
-
-  #rowFor(key: string): number | Extract<ActionResult, { refused: string }> {
-    const row = this.#registry.rowOf(key);
-    if (row === undefined || this.#registry.identity(row).internal) return { refused: 'target_unknown' };
-    return this.#isInFlight(row) ? { refused: 'run_in_flight' } : row;
-  }
-
-  #redrive(): number {
-    const now = this.#now();
-    const parked = [...this.#registry.rows()].filter(
-      (row) => this.#registry.state(row)?.parked && !this.#isInFlight(row),
-    );
-    if (now < this.#redriveEnds) {
-      const byHand = RUN_CAUSES.indexOf('manual');
-      return parked.filter((row) => this.#registry.columns.cause[row] === byHand).length;
-    }
-    parked.sort((a, b) => this.#due(a) - this.#due(b));
-    const spacing = 1_000 / this.#config.dead_letter.redrive_rate;
-    for (const [index, row] of parked.entries()) this.#runEarly(row, now + index * spacing);
-    this.#redriveEnds = now + (parked.length - 1) * spacing;
-    return parked.length;
-  }
-
-  #changedRow(row: number): void {
-    const { key, internal } = this.#registry.identity(row);
-    if (internal || !this.#persistence) return;
-    this.#persistence.changed(key, () => this.#saved(row));
-  }
-
-  #saved(row: number): SavedTarget {
-    const c = this.#registry.columns;
-    const { key } = this.#registry.identity(row);
-    const lastSuccess = c.lastSuccess[row]!;
-    return {
-      key,
-      savedAt: this.#now(),
-      registered: c.registered[row]!,
-      step: c.step[row]!,
-      lastSuccess: Number.isNaN(lastSuccess) ? null : lastSuccess,
-      ran: c.ran[row] === 1,
-      since: c.since[row]!,
-      state: (this.#registry.state(row) as SavedTarget['state']) ?? null,
-    };
-  }
-
-  #nanos(instant: number): EpochNanos {
-    return BigInt(Math.round((instant + this.#wallOffset) * 1_000)) * 1_000n;
   }
 
   /** One dead target of thousands is no news about the scheduler; half of them are. */
   #ticked(lateBy: number): void {
-    this.#revision++;
-    this.#followWall();
-    const share = this.#shown === 0 ? 0 : this.#tripped / this.#shown;
+    const { shown, tripped } = this.#targets;
     const { status_threshold: threshold } = this.#config;
+    this.#targets.revision++;
+    this.#clock.followWall();
     if (lateBy > LATE_TICK_MS) this.#notWell('the process was too busy to start runs for seconds');
-    else if (share >= threshold) this.#notWell(`${threshold * 100} % of the targets or more have an open breaker`);
+    else if (shown > 0 && tripped / shown >= threshold)
+      this.#notWell(`${threshold * 100} % of the targets or more have an open breaker`);
     else this.#host.report({ status: 'ok' });
   }
 
   #notWell(message: string): void {
     this.#host.report({ status: 'recoverable', error: new OutbandError('scheduler_unwell', message) });
   }
-}
-
-/** Spans that are none would stop more than their own target. */
-function checkSpans(key: string, options: TargetOptions): void {
-  const { interval, timeout = 1, minInterval = 0, phase = 0, maxInterval = 1, maxRetryDelay = 1 } = options;
-  const positive = { interval, timeout, maxInterval, maxRetryDelay };
-  const wrong = Object.entries({ ...positive, minInterval, phase }).find(
-    ([name, span]) => !(span >= (name in positive ? 1 : 0) && span <= LONGEST_SPAN_MS),
-  );
-  if (!wrong) return;
-  const message = `scheduler target "${key}": ${wrong[0]} must not be ${wrong[1]}`;
-  throw new OutbandError('target_invalid', message);
-}
-
-function failureOf({ code, message }: ReadFailure, at: number): Failure {
-  return { at, code, message, category: failureCategory(code) };
-}
-
-function policyOf({ breaker, dead_letter }: SchedulerConfig): RetryPolicy {
-  return {
-    failureThreshold: breaker.failure_threshold,
-    maxRetryAttempts: dead_letter.max_retry_attempts,
-    maxRetryAfter: breaker.max_retry_after,
-    breaker: { baseDelay: breaker.base_delay, maxDelay: breaker.max_delay, jitter: breaker.jitter },
-    deadLetter: { retryInterval: dead_letter.retry_interval, jitter: dead_letter.jitter },
-    flapping: { threshold: breaker.flap_threshold, windowMs: breaker.flap_window },
-  };
 }

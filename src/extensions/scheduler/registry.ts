@@ -116,7 +116,12 @@ export class Registry {
   }
 
   /** @param now becomes the begin of its first state */
-  add(identity: Identity, now: number, interval: number, minAsked: number, timeout: number): number {
+  add(
+    identity: Identity,
+    now: number,
+    options: { readonly interval: number; readonly timeout: number; readonly minInterval?: number },
+  ): number {
+    const { interval, timeout, minInterval = Number.NaN } = options;
     const row = this.#free.pop() ?? this.#identities.length;
     if (row === this.#columns.step.length) this.#columns = columns(row * 2, this.#columns);
     const c = this.#columns;
@@ -127,7 +132,7 @@ export class Registry {
     this.#sorted = undefined;
     c.lastStart[row] = c.lastSuccess[row] = c.lag[row] = c.duration[row] = Number.NaN;
     c.since[row] = now;
-    c.minAsked[row] = minAsked;
+    c.minAsked[row] = minInterval;
     c.timeout[row] = timeout;
     c.idleRuns[row] = c.inFlight[row] = c.ran[row] = 0;
     this.setCause(row, 'initial');
