@@ -125,9 +125,14 @@ export function afterFailure(
 export function afterDeferral(state: TargetState | undefined, end: RunEnd, random: number, policy: RetryPolicy): Next {
   const due = atNextSlot(end);
   if (!state) return { due, cause: end.cause, state };
-  if (isTripped(state.breaker)) return { due, cause: 'breaker', state: moveRetry(state, due) };
+  if (isTripped(state.breaker)) return { due, cause: retryCause(state), state: moveRetry(state, due) };
   if (mustTrip(state, policy)) return trip(state, end, { retryAfter: 0, random }, policy);
   return { due, cause: end.cause, state };
+}
+
+/** Of a target whose breaker is tripped. */
+export function retryCause({ parked }: TargetState): 'dead_letter' | 'breaker' {
+  return parked ? 'dead_letter' : 'breaker';
 }
 
 function mustTrip({ breaker, lastError }: TargetState, { failureThreshold }: RetryPolicy): boolean {
@@ -154,7 +159,8 @@ function trip(
   const ofFailure = category === 'permanent' ? 'permanent_failure' : 'failure_threshold';
   const why = isTripped(breaker) ? 'trial_failed' : ofFailure;
   const opened = open(breaker, { at: now, retryAt, cause: why }, policy.flapping);
-  return { due: retryAt, cause: parked ? 'dead_letter' : 'breaker', state: { ...failed, breaker: opened, parked } };
+  const next = { ...failed, breaker: opened, parked };
+  return { due: retryAt, cause: retryCause(next), state: next };
 }
 
 /** A failed attempt that decides nothing: one was reported while a run is under way, or while none may come. */

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { connect as tlsConnect } from 'node:tls';
 import { OutbandError } from '../../src/component/errors.ts';
+import { gzipped, SharedBody } from '../../src/extensions/monitoring-api/shared-body.ts';
 import { makeCertificates } from '../simulators/bmc/certificates.ts';
 import { settle } from '../support/fake-clock.ts';
 import { healthOf } from '../support/health-schema.ts';
@@ -534,4 +535,54 @@ test('over TLS: limits hold, silent peers leave nothing behind, a new certificat
   await writeFile(key_file, 'no key');
   while (!scene.host.lines.some(({ message }) => message.includes('certificate stays'))) await look();
   assert.equal(await shown(), second);
+});
+
+test('a login that waits for 100-continue is served, and half a body is told of in time', async (t) => {
+  const scene = await apiScene(t, { read_header_timeout: '1s' });
+  const head = 'POST /api/login HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-type: application/json\r\n';
+  const body = JSON.stringify({ token: TOKEN });
+  const patient = raw(scene);
+  patient.socket.write(`${head}expect: 100-continue\r\ncontent-length: ${body.length}\r\n\r\n`);
+  const [interim] = await once(patient.socket, 'data');
+  assert.match(String(interim), /^HTTP\/1\.1 100 /);
+  patient.socket.write(body);
+  assert.match(await patient.closed, /HTTP\/1\.1 204 /);
+  const half = raw(scene);
+  half.socket.write(`${head}content-length: 50\r\n\r\n{"tok`);
+  assert.match(await half.closed, /^HTTP\/1\.1 408 [\s\S]*"code":"header_timeout"/);
+});
+
+test('a stop waits for the answer under way and not for its connection', async (t) => {
+  const scene = await apiScene(t);
+  let finish = () => {};
+  const reached = new Promise<void>((resolve) => {
+    scene.api.serve({
+      ...{ method: 'GET', path: '/api/slow' },
+      handle: () => {
+        resolve();
+        return new Promise((answer) => {
+          finish = () => answer({ status: 200, body: { done: true } });
+        });
+      },
+    });
+  });
+  const client = raw(scene);
+  client.socket.write(`GET /api/slow HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${TOKEN}\r\n\r\n`);
+  await reached;
+  const stopping = scene.api.shutdown(new AbortController().signal);
+  finish();
+  assert.match(await client.closed, /\{"done":true\}$/);
+  await stopping;
+});
+
+test('a body that cannot be made to its end is cut, zipped or not', async () => {
+  const broken = async function* () {
+    yield Buffer.from('{');
+    throw new Error('broken');
+  };
+  const read = async (body: SharedBody) => {
+    for await (const piece of body.read()) void piece;
+  };
+  await assert.rejects(read(new SharedBody(broken())), { message: 'broken' });
+  await assert.rejects(read(new SharedBody(gzipped(new SharedBody(broken())))));
 });

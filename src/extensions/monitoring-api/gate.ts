@@ -1,8 +1,7 @@
 import type { Logger } from '../../component/component.ts';
 import { type Allowance, RequestWindows } from '../../resilience/request-window.ts';
-import { rateLimitKey } from './client-address.ts';
+import { isLoopback, rateLimitKey } from './client-address.ts';
 import type { MonitoringApiConfig } from './index.ts';
-import { isLoopback } from './index.ts';
 import { Problem } from './problem.ts';
 import { Sessions } from './sessions.ts';
 import type { Tokens } from './tokens.ts';
@@ -67,7 +66,8 @@ export class Gate {
       if (name === undefined) throw this.#refused(address, 'the token is not valid', ', error="invalid_token"');
       return { name, address };
     }
-    const token = this.#sessions.tokenOf(cookieOf(headers.cookie) ?? '', this.#now());
+    const tokens = cookiesOf(headers.cookie).map((value) => this.#sessions.tokenOf(value, this.#now()));
+    const token = tokens.find((each) => each !== undefined);
     const name = token === undefined ? undefined : this.#tokens.nameOf(token);
     if (name === undefined) throw new Problem('unauthenticated', 'send a bearer token, or log in', challenge(''));
     if (method === 'POST' && !isSameOrigin(headers))
@@ -89,11 +89,10 @@ export class Gate {
 
   /** @returns the cookie to clear. @throws Problem */
   logOut({ headers, isSecure }: Visitor): string {
-    const value = cookieOf(headers.cookie);
-    if (value !== undefined) {
-      if (!isSameOrigin(headers)) throw new Problem('origin_refused', 'a session may only be ended from its own page');
-      this.#sessions.end(value);
-    }
+    const values = cookiesOf(headers.cookie);
+    if (values.length > 0 && !isSameOrigin(headers))
+      throw new Problem('origin_refused', 'a session may only be ended from its own page');
+    for (const value of values) this.#sessions.end(value);
     return `${cookie('', isSecure)}; Max-Age=0`;
   }
 
@@ -120,8 +119,10 @@ function cookie(value: string, isSecure: boolean): string {
   return `${COOKIE}=${value}; HttpOnly; SameSite=Strict; Path=/${isSecure ? '; Secure' : ''}`;
 }
 
-function cookieOf(header: string | undefined): string | undefined {
-  return new RegExp(`(?:^|;)\\s*${COOKIE}=([A-Za-z0-9_-]{1,100})\\s*(?:;|$)`).exec(header ?? '')?.[1];
+/** All that were sent: a stale one of another path may stand before the one that holds. */
+function cookiesOf(header = ''): string[] {
+  const pairs = header.split(';').map((pair) => pair.trim());
+  return pairs.filter((pair) => pair.startsWith(`${COOKIE}=`)).map((pair) => pair.slice(COOKIE.length + 1));
 }
 
 /** The name in a `Host` header, without its port. */

@@ -14,7 +14,7 @@ import {
   sizeBetween,
   text,
 } from '../../config/schema/values.ts';
-import { isAddressBlock } from './client-address.ts';
+import { isAddressBlock, isLoopback } from './client-address.ts';
 import { MonitoringApi } from './extension.ts';
 import { LEAST_TOKEN_LENGTH } from './tokens.ts';
 
@@ -151,11 +151,6 @@ function parseEndpoint(value: string): ListenAddress | undefined {
   const port = Number(match?.[3]);
   if (host === undefined || port > 65_535 || (match![1] !== undefined && isIP(host) !== 6)) return undefined;
   return { host, port, text: value, isLoopback: isLoopback(host) };
-}
-
-/** By its name alone: nothing is resolved. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
 export default defineExtension({

@@ -45,8 +45,8 @@ export class ApiServer {
   readonly #sockets = new Map<string, Socket>();
   /** Peers that came when there were too many. */
   readonly #surplus = new Set<string>();
-  /** Peers with a request that is being answered. */
-  readonly #busy = new Set<string>();
+  /** Answers under way, by peer: requests may follow each other without waiting. */
+  readonly #busy = new Map<string, number>();
   #stopping = false;
   #server: Server | TlsServer | undefined;
   #lastPair = '';
@@ -88,8 +88,10 @@ export class ApiServer {
       this.#sockets.set(peerOf(socket), socket);
     });
     server.on('clientError', (error, socket) => this.#misread(error, socket as Socket));
-    // Asking before sending a body would only postpone the answer.
-    server.on('checkContinue', handle);
+    server.on('checkContinue', (request, response) => {
+      response.writeContinue();
+      handle(request, response);
+    });
     server.on('checkExpectation', handle);
     const { host, port, text } = config.endpoint;
     await new Promise<void>((resolve, reject) => {
@@ -141,6 +143,9 @@ export class ApiServer {
     const { certificate, key, config } = this.#options;
     const cert = await readFile(certificate!, 'utf8');
     const pair = { cert, key: await readFile(key!, 'utf8'), minVersion: `TLSv${config.tls.min_version}` as const };
+    // A file that is being written is empty at first, and TLS would take that for no certificate at all.
+    if (!pair.cert.includes('-----END') || !pair.key.includes('-----END'))
+      throw new Error('cert_file or key_file is not PEM');
     createSecureContext(pair);
     this.#lastPair = `${pair.cert}\n${pair.key}`;
     return pair;
@@ -168,7 +173,9 @@ export class ApiServer {
     const isSecure = this.#options.certificate === undefined || 'encrypted' in socket;
     const isKnown = this.#sockets.get(peerOf(socket)) === socket;
     // An answer under way must not be taken for this one; and who is not through with TLS cannot read one.
-    if (!socket.writable || !isSecure || !isKnown || this.#busy.has(peerOf(socket))) {
+    const isLate = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesWritten === 0;
+    const isAnswering = this.#busy.has(peerOf(socket)) && !isLate;
+    if (!socket.writable || !isSecure || !isKnown || isAnswering) {
       socket.destroy();
       return;
     }
@@ -191,11 +198,23 @@ export class ApiServer {
     this.#cutWhenStuck(socket);
   }
 
+  #begin(peer: string): void {
+    this.#busy.set(peer, (this.#busy.get(peer) ?? 0) + 1);
+  }
+
+  #end(peer: string): void {
+    const left = (this.#busy.get(peer) ?? 0) - 1;
+    if (left > 0) this.#busy.set(peer, left);
+    else {
+      this.#busy.delete(peer);
+      if (this.#stopping) this.#sockets.get(peer)?.destroySoon();
+    }
+  }
+
   async #respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const peer = peerOf(request.socket);
-    this.#busy.add(peer);
-    response.once('close', () => this.#busy.delete(peer));
-    if (this.#stopping) response.setHeader('connection', 'close');
+    this.#begin(peer);
+    response.once('close', () => this.#end(peer));
     const visitor = this.#visitor(request);
     const allowance = this.#options.gate.admit(visitor.address);
     const common = this.#commonHeaders(allowance);
@@ -208,13 +227,13 @@ export class ApiServer {
       if (!(error instanceof Problem)) this.#options.logger.error('a page failed', { error });
       const problem = error instanceof Problem ? error : new Problem('internal_error', 'the page failed; see the log');
       if (request.readableLength > 0 || !request.complete) common.connection = 'close';
-      return this.#end(request, response, problem.status, { ...common, ...problem.headers }, problem.body);
+      return this.#write(request, response, problem.status, { ...common, ...problem.headers }, problem.body);
     }
     const { status, body, headers = {} } = answer;
     if (isStreamed(answer)) return this.#stream(request, response, answer, { ...common, ...headers });
     const type = body !== undefined && { 'content-type': 'application/json; charset=utf-8' };
     const text = body === undefined ? '' : JSON.stringify(body);
-    this.#end(request, response, status, { ...common, ...type, ...headers }, text);
+    this.#write(request, response, status, { ...common, ...type, ...headers }, text);
   }
 
   async #answer(request: IncomingMessage, visitor: Visitor, allowance: Allowance): Promise<PageAnswer> {
@@ -275,7 +294,7 @@ export class ApiServer {
     };
   }
 
-  #end(
+  #write(
     request: IncomingMessage,
     response: ServerResponse,
     status: number,

@@ -1,4 +1,4 @@
-import { Readable } from 'node:stream';
+import { pipeline, Readable } from 'node:stream';
 import { createGzip } from 'node:zlib';
 
 /** The loop is not held up for longer at a time. */
@@ -29,11 +29,15 @@ export class SharedBody {
   }
 
   #more(): Promise<void> {
-    this.#making ??= this.#source.next().then(({ value, done }) => {
-      if (done) this.#isDone = true;
-      else this.#made.push(value);
-      this.#making = undefined;
-    });
+    this.#making ??= this.#source
+      .next()
+      .then(({ value, done }) => {
+        if (done) this.#isDone = true;
+        else this.#made.push(value);
+      })
+      .finally(() => {
+        this.#making = undefined;
+      });
     return this.#making;
   }
 }
@@ -65,5 +69,8 @@ export async function* inSlices(pieces: Iterator<string>, turns: Turns, now: () 
 }
 
 export function gzipped(body: SharedBody): AsyncIterable<Buffer> {
-  return Readable.from(body.read()).pipe(createGzip({ level: GZIP_LEVEL }));
+  const gzip = createGzip({ level: GZIP_LEVEL });
+  // A fault on the way in ends the way out; whoever reads it hears of it there.
+  pipeline(Readable.from(body.read()), gzip, () => {});
+  return gzip;
 }

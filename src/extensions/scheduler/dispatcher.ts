@@ -32,7 +32,7 @@ export interface DispatcherOptions {
   readonly begin: (row: number, lane: Lane, due: number, now: number) => void;
   /** A run in flight has passed its deadline. */
   readonly expire: (row: number) => void;
-  /** Called once per look. @param lateBy milliseconds since the last one ended */
+  /** Called once per look. @param lateBy milliseconds since the last one */
   readonly onTick: (lateBy: number) => void;
 }
 
@@ -143,7 +143,7 @@ export class Dispatcher {
       if (!lane) return Number.POSITIVE_INFINITY;
       const due = lane.queue.nextDue();
       if (due > at) return due - at;
-      if (!lane.internal && !this.#starts.take(at)) return this.#starts.wait(at);
+      if (!lane.internal && !this.#starts.take(at)) return Math.min(this.#starts.wait(at), this.#ownWorkDue() - at);
       const row = lane.queue.first()!;
       lane.queue.delete(row);
       lane.inFlight++;
@@ -151,6 +151,10 @@ export class Dispatcher {
       begin(row, lane, due, at);
       if (starts >= MOST_STARTS_PER_SLICE || clock.monotonic() > sliceEnd) return 0;
     }
+  }
+
+  #ownWorkDue(): number {
+    return Math.min(...[...this.#lanes.values()].map(({ internal, queue }) => (internal ? queue.nextDue() : Infinity)));
   }
 
   /** The lane with the earliest due time of those that may start a run; work of the agent itself first. */

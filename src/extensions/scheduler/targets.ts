@@ -25,6 +25,7 @@ import {
   type RetryPolicy,
   type RunEnd,
   restingState,
+  retryCause,
   type TargetState,
 } from '../../resilience/next-run.ts';
 import { slotsBetween } from '../../resilience/poll-grid.ts';
@@ -52,7 +53,7 @@ export interface TargetsOptions {
   readonly host: Host;
   readonly clock: SchedulerClock;
   readonly instruments: Instruments;
-  /** Called once per look of the dispatcher. @param lateBy milliseconds since the last one ended */
+  /** Called once per look of the dispatcher. @param lateBy milliseconds since the last one */
   readonly onTick: (lateBy: number) => void;
   /** Called after the step that brought the event is complete. */
   readonly onTransition: (event: TransitionEvent) => void;
@@ -77,6 +78,8 @@ export class Targets {
   readonly #lanes = new Map<number, Lane>();
   /** When a proof of life last brought a trial forward. */
   readonly #aliveTrials = new Map<number, number>();
+  /** What is wrong with work of the agent itself, by its key. */
+  readonly #ownTrouble = new Map<string, string>();
   /** Set before the first target registers, when there is a store. */
   persistence: Persistence | undefined;
   /** Grows with every change. */
@@ -196,7 +199,7 @@ export class Targets {
     this.registry.setState(row, state);
     if (!isTripped(state.breaker)) return undefined;
     this.tripped++;
-    return { due: state.breaker.retryAt!, cause: state.parked ? 'dead_letter' : 'breaker' } as const;
+    return { due: state.breaker.retryAt!, cause: retryCause(state) };
   }
 
   #begin(row: number, lane: Lane, due: number, now: number): void {
@@ -245,16 +248,21 @@ export class Targets {
       if (isGone) this.#forget(row);
     } else if (lane.internal) {
       // Work of the agent itself has no breaker: it is tried again at its next slot.
-      if (ended.kind === 'failure')
-        this.#host.logger.warn('work of the scheduler failed', {
-          target: registry.identity(row).key,
-          error: ended.message,
-        });
+      this.#tellOwnWork(row, ended.kind === 'failure' ? ended.message : undefined);
       this.arm(row, this.slot(row, now), 'interval');
     } else {
       this.#book(row, lane, ended, now);
       this.changed(row);
     }
+  }
+
+  /** Once per trouble, however long it lasts. */
+  #tellOwnWork(row: number, error: string | undefined): void {
+    const { key } = this.registry.identity(row);
+    if (error !== undefined && error !== this.#ownTrouble.get(key))
+      this.#host.logger.warn('work of the agent itself failed; it is tried again', { target: key, error });
+    if (error === undefined) this.#ownTrouble.delete(key);
+    else this.#ownTrouble.set(key, error);
   }
 
   #book(row: number, lane: Lane, ended: Exclude<RunEnded, { kind: 'aborted' }>, now: number): void {
