@@ -21,14 +21,8 @@ export function* healthJson(snapshot: SchedulerSnapshot, query: TargetQuery): Ge
   }
   parked.sort((a, b) => dueOf(a) - dueOf(b));
 
-  let found: { readonly targets: readonly TargetSnapshot[]; readonly page: object | undefined } | undefined;
-  if (enabled && !query.summary) {
-    for (const step of seek(snapshot, query)) {
-      if (step) found = step;
-      else yield '';
-    }
-  }
-  const { targets = [], page = query.paged ? { total: 0, next: null } : undefined } = found ?? {};
+  const nothing = { targets: [], page: query.paged ? { total: 0, next: null } : undefined };
+  const { targets, page } = enabled && !query.summary ? yield* seek(snapshot, query) : nothing;
   const perType = [...types].filter(([, { queued }]) => queued > 0).map(([type, { queued }]) => [type, queued]);
   const head = {
     updatedAt: instant(snapshot.at),
@@ -48,23 +42,16 @@ export function* healthJson(snapshot: SchedulerSnapshot, query: TargetQuery): Ge
 
 /** The answer of `GET /api/monitoring/scheduler/targets`: the same targets, one short row each. */
 export function* targetsJson(snapshot: SchedulerSnapshot, query: TargetQuery): Generator<string> {
-  let found: { readonly targets: readonly TargetSnapshot[]; readonly page: object | undefined } | undefined;
-  for (const step of seek(snapshot, query)) {
-    if (step) found = step;
-    else yield '';
-  }
+  const { targets, page } = yield* seek(snapshot, query);
   const columns = ['key', 'type', 'mode', 'state', 'parked', 'score', 'nextRun', 'failures'];
   const { at, revision } = snapshot;
   const head = { schemaVersion: 1, updatedAt: instant(at), revision, columns };
   yield `${JSON.stringify(head).slice(0, -1)},"targets":[`;
-  yield* list(
-    found!.targets,
-    ({ key, type, mode, breaker: { state }, parked, score, nextRun, consecutiveFailures }) => {
-      const reason = parked ? `"${parked}"` : 'null';
-      return `[${quote(key)},"${type}",${quote(mode)},"${state}",${reason},${score},${time(nextRun)},${consecutiveFailures}]`;
-    },
-  );
-  yield `]${found!.page ? `,"page":${JSON.stringify(found!.page)}` : ''}}`;
+  yield* list(targets, ({ key, type, mode, breaker: { state }, parked, score, nextRun, consecutiveFailures }) => {
+    const reason = parked ? `"${parked}"` : 'null';
+    return `[${quote(key)},"${type}",${quote(mode)},"${state}",${reason},${score},${time(nextRun)},${consecutiveFailures}]`;
+  });
+  yield `]${page ? `,"page":${JSON.stringify(page)}` : ''}}`;
 }
 
 function* list(targets: readonly TargetSnapshot[], write: (target: TargetSnapshot) => string): Generator<string> {

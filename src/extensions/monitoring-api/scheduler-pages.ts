@@ -103,6 +103,8 @@ export class SchedulerPages {
   #act(action: 'run' | 'reset', { params, caller }: PageRequest): PageAnswer {
     const key = params.key!;
     const result: ActionResult = this.#options.scheduler.actions[action](key);
+    // The next reader sees what it did.
+    this.#shared = undefined;
     this.#log(action, key, caller, 'refused' in result ? result.refused : 'accepted');
     if ('refused' in result) {
       if (result.refused === 'target_unknown') throw unknownTarget(key);
@@ -113,13 +115,13 @@ export class SchedulerPages {
 
   #redrive({ caller }: PageRequest): PageAnswer {
     const accepted = this.#options.scheduler.actions.redrive();
+    this.#shared = undefined;
     this.#log('redrive', undefined, caller, 'accepted');
     return { status: 202, body: { accepted } };
   }
 
-  /** One line per command, and the next reader sees what it did. */
+  /** One line per command. */
   #log(action: string, target: string | undefined, caller: PageRequest['caller'], result: string): void {
-    this.#shared = undefined;
     this.#options.logger.info('action', { action, target, result, token: caller.name, client: caller.address });
   }
 }

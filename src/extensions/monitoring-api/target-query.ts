@@ -66,14 +66,14 @@ export interface Found {
   readonly page: { readonly total: number; readonly next: string | null } | undefined;
 }
 
-/** Looks through a snapshot; says nothing now and then, so that others get their turn, and last what it found. */
-export function* seek(snapshot: SchedulerSnapshot, query: TargetQuery): Generator<Found | undefined> {
+/** Looks through a snapshot. Gives an empty piece now and then, so that others get their turn, and returns what it found. */
+export function* seek(snapshot: SchedulerSnapshot, query: TargetQuery): Generator<string, Found> {
   const targets: TargetSnapshot[] = [];
   const begin = query.after === undefined ? 0 : snapshot.indexOf(query.after);
   let total = 0;
   let isFull = false;
   for (let index = 0; index < snapshot.size; index++) {
-    if (index % PIECE === 0) yield undefined;
+    if (index % PIECE === 0) yield '';
     const target = snapshot.target(index);
     if (!matches(target, query)) continue;
     total++;
@@ -82,7 +82,7 @@ export function* seek(snapshot: SchedulerSnapshot, query: TargetQuery): Generato
     else isFull = true;
   }
   const next = isFull ? Buffer.from(targets.at(-1)!.key).toString('base64url') : null;
-  yield { targets, page: query.paged ? { total, next } : undefined };
+  return { targets, page: query.paged ? { total, next } : undefined };
 }
 
 function matches({ type, breaker, parked, score }: TargetSnapshot, { types, states }: TargetQuery): boolean {
