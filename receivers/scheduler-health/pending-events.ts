@@ -1,4 +1,5 @@
 import type { Counter } from '@opentelemetry/api';
+import { aborted } from '../../src/component/aborted.ts';
 import type { Host } from '../../src/component/component.ts';
 import type { LogsConsumer } from '../../src/component/consumer.ts';
 import { PermanentError, RetryableError } from '../../src/component/errors.ts';
@@ -58,8 +59,7 @@ export class PendingEvents {
   /** One last attempt for what waits. */
   async stop(signal: AbortSignal): Promise<void> {
     this.#stop.abort(new RetryableError('shutting_down', 'the agent stops'));
-    const late = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
-    await Promise.race([this.#loop, ...(signal.aborted ? [] : [late])]);
+    await Promise.race([this.#loop, aborted(signal)]);
     while (this.#events.length > 0 && !signal.aborted && (await this.#offer(signal)) === 'taken');
     if (this.#events.length > 0) this.#dropped.add(this.#events.length, { reason: 'shutdown' });
     this.#events.length = 0;

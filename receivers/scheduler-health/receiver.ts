@@ -1,11 +1,11 @@
-import { type Resource, resourceFromAttributes } from '@opentelemetry/resources';
+import type { Resource } from '@opentelemetry/resources';
 import type { ResourceMetrics } from '@opentelemetry/sdk-metrics';
+import { agentResource } from '../../src/component/agent-resource.ts';
 import type { Component, Host } from '../../src/component/component.ts';
 import type { MetricsConsumer, NextConsumers } from '../../src/component/consumer.ts';
 import { RetryableError } from '../../src/component/errors.ts';
 import { type ComponentId, formatComponentId } from '../../src/component/id.ts';
 import type { RunResult, SchedulerSnapshot, TargetHandle, TargetSnapshot } from '../../src/component/scheduler.ts';
-import { VERSION } from '../../src/component/version.ts';
 import type { SchedulerHealthConfig } from './index.ts';
 import { schedulerMetrics, targetMetrics } from './metrics.ts';
 import { PendingEvents } from './pending-events.ts';
@@ -31,7 +31,7 @@ export class SchedulerHealthReceiver implements Component {
     this.#config = config;
     this.#host = host;
     this.#next = next;
-    this.#resource = resourceFromAttributes({ 'service.name': 'outband', 'service.version': VERSION });
+    this.#resource = agentResource();
   }
 
   async start(): Promise<void> {

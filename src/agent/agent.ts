@@ -1,3 +1,4 @@
+import { aborted } from '../component/aborted.ts';
 import type { Clock } from '../component/clock.ts';
 import type { Component } from '../component/component.ts';
 import { deadline } from '../component/deadline.ts';
@@ -104,10 +105,7 @@ class RunningAgent implements Agent {
 
   /** Whether the work ended before the signal, or a moment after it: who comes last must not be blamed for the others. */
   async #inTime(work: Promise<void>, signal: AbortSignal): Promise<boolean> {
-    const late = new Promise<void>((resolve) => {
-      if (signal.aborted) resolve();
-      else signal.addEventListener('abort', () => resolve(), { once: true });
-    }).then(() => this.#clock.sleep(LAST_MOMENT_MS));
+    const late = aborted(signal).then(() => this.#clock.sleep(LAST_MOMENT_MS));
     return Promise.race([work.then(() => true), late.then(() => false)]);
   }
 }

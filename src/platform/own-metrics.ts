@@ -1,7 +1,7 @@
 import type { Meter } from '@opentelemetry/api';
 import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
-import { resourceFromAttributes } from '@opentelemetry/resources';
 import { MeterProvider, type MetricReader, type ResourceMetrics } from '@opentelemetry/sdk-metrics';
+import { agentResource } from '../component/agent-resource.ts';
 import { OutbandError } from '../component/errors.ts';
 
 export interface MetricsPage {
@@ -30,7 +30,7 @@ export function createOwnMetrics(
   const exporter =
     page &&
     new PrometheusExporter({ ...page, preventServerStart: true, withoutScopeInfo: true, withoutTargetInfo: true });
-  const resource = resourceFromAttributes({ 'service.name': 'outband', 'service.version': version });
+  const resource = agentResource(version);
   const provider = new MeterProvider({
     resource,
     readers: exporter ? [exporter, ...readers] : [...readers],

@@ -1,3 +1,4 @@
+import { aborted } from '../../component/aborted.ts';
 import { OutbandError } from '../../component/errors.ts';
 import type { RunReason, Target } from '../../component/scheduler.ts';
 import { type ReadFailure, type ReadResult, readFailure, readResult } from './run-result.ts';
@@ -67,11 +68,7 @@ export class Runs {
 
   async abortAll(signal: AbortSignal): Promise<void> {
     const all = Promise.all([...this.#running.keys()].map((row) => this.abort(row)));
-    const late = new Promise<void>((resolve) => {
-      if (signal.aborted) resolve();
-      else signal.addEventListener('abort', () => resolve(), { once: true });
-    });
-    await Promise.race([all, late]);
+    await Promise.race([all, aborted(signal)]);
   }
 
   #end(row: number, ended: RunEnded): void {

@@ -1,0 +1,7 @@
+import { type Resource, resourceFromAttributes } from '@opentelemetry/resources';
+import { VERSION } from './version.ts';
+
+/** The agent itself, in what it tells of itself. */
+export function agentResource(version = VERSION): Resource {
+  return resourceFromAttributes({ 'service.name': 'outband', 'service.version': version });
+}
