@@ -4,7 +4,7 @@ import type { Profile } from './profiles.ts';
 /** How a BMC answers a request for its event stream. */
 export type StreamBehaviour =
   /** Streams events as entries are appended. */
-  | { readonly kind: 'live'; readonly maxStreams?: number }
+  | LiveBehaviour
   /** Writes these bytes, in chunks if given, and then does as told. */
   | {
       readonly kind: 'script';
@@ -23,7 +23,22 @@ export type StreamBehaviour =
   /** Accepts and never writes. */
   | { readonly kind: 'silent' }
   /** Takes the request and never answers. */
-  | { readonly kind: 'hang' };
+  | { readonly kind: 'hang' }
+  /** Sends one byte of the header at a time, without end. */
+  | { readonly kind: 'drip_headers'; readonly everyMs: number };
+
+export interface LiveBehaviour {
+  readonly kind: 'live';
+  readonly maxStreams?: number;
+  /** How it answers who is too many: 200 and the end, or 503. */
+  readonly beyondMax?: 'eof' | 503;
+  /** How many events it keeps for who comes with a Last-Event-ID. */
+  readonly ring?: number;
+  /** Ends each stream so long after it began. */
+  readonly lifetimeMs?: number;
+  /** Writes a comment so often. */
+  readonly keepAliveMs?: number;
+}
 
 /** What an event tells; the writing style is the profile's. */
 export interface SimEvent {
@@ -40,27 +55,31 @@ export const SSE_HEADERS = { 'content-type': 'text/event-stream', 'cache-control
 
 /** The bytes of one event. */
 export function writeEvent(profile: Profile, event: SimEvent): string {
-  const { style, linksEntry } = profile.stream;
-  const payload = {
-    '@odata.type': '#Event.v1_4_0.Event',
-    Events: [
-      {
-        EventId: String(event.id),
-        EventTimestamp: `${new Date(event.createdMs).toISOString().slice(0, 19)}+00:00`,
-        MemberId: String(event.id),
-        Message: event.message,
-        MessageArgs: event.messageArgs,
-        MessageId: event.messageId,
-        MessageSeverity: event.severity,
-        ...(linksEntry && { LogEntry: { '@odata.id': event.entryUri } }),
-      },
-    ],
-    Id: String(event.id),
-    Name: 'Event Log',
+  const { linksEntry } = profile.stream;
+  const record = {
+    EventId: String(event.id),
+    EventTimestamp: `${new Date(event.createdMs).toISOString().slice(0, 19)}+00:00`,
+    MemberId: String(event.id),
+    Message: event.message,
+    MessageArgs: event.messageArgs,
+    MessageId: event.messageId,
+    MessageSeverity: event.severity,
+    ...(linksEntry && { LogEntry: { '@odata.id': event.entryUri } }),
   };
-  if (style === 'line') return `event: Event\nid: ${event.id}\ndata: ${JSON.stringify(payload)}\n\n`;
+  return writePayload(profile, event.id, wrapRecord(event.id, record));
+}
+
+/** The payload that carries one record of an event. */
+export function wrapRecord(id: number, record: unknown): object {
+  return { '@odata.type': '#Event.v1_4_0.Event', Events: [record], Id: String(id), Name: 'Event Log' };
+}
+
+/** Any payload in the style of the profile. @param id undefined: without an id, so that the client keeps its own */
+export function writePayload(profile: Profile, id: number | undefined, payload: unknown): string {
+  const idLine = id === undefined ? '' : `id: ${id}\n`;
+  if (profile.stream.style === 'line') return `event: Event\n${idLine}data: ${JSON.stringify(payload)}\n\n`;
   const lines = JSON.stringify(payload, null, 2).split('\n');
-  return `id: ${event.id}\n${lines.map((line) => `data: ${line}\n`).join('')}\n`;
+  return `${idLine}${lines.map((line) => `data: ${line}\n`).join('')}\n`;
 }
 
 /** Keep-alive in the manner of the profile: a comment, or a heartbeat event with id 0 as bmcweb sends it. */

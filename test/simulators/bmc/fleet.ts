@@ -1,6 +1,7 @@
 import { Watchers } from '../watchers.ts';
-import { SimulatedBmc } from './bmc.ts';
-import { type Certificates, makeCertificates } from './certificates.ts';
+import { SimulatedBmc, type TlsIdentity } from './bmc.ts';
+import { type CertificateKind, type Leaf, makeCertificates } from './certificates.ts';
+import { secureContextOf } from './listener.ts';
 import { PROFILES, type Profile } from './profiles.ts';
 import { recordedTree } from './recorded-tree.ts';
 import { Truth } from './truth.ts';
@@ -11,6 +12,10 @@ export interface FleetOptions {
   readonly tree?: string;
   /** https with generated certificates. */
   readonly tls?: boolean;
+  /** Default: a good one. */
+  readonly certificate?: CertificateKind;
+  /** The newest version of TLS that it speaks. */
+  readonly maxTlsVersion?: 'TLSv1.2' | 'TLSv1.1';
   /** Basic credentials that every BMC asks for. */
   readonly account?: { readonly username: string; readonly password: string };
   /** Profiles by index, in turn; default: all of them. */
@@ -22,6 +27,8 @@ export interface BmcFleet {
   readonly truth: Truth;
   /** PEM of the authority that signed the certificates; undefined for http. */
   readonly ca: string | undefined;
+  /** Base64 of the SHA-256 of the SubjectPublicKeyInfo of the certificate that all share at first. */
+  readonly spkiSha256: string | undefined;
   bmc(index: number): SimulatedBmc;
   /** Resolves as soon as the predicate holds; looked at after each request and each stream that opens or ends. */
   waitFor(predicate: () => boolean): Promise<void>;
@@ -30,7 +37,13 @@ export interface BmcFleet {
 
 /** Starts BMCs on free loopback ports, named `bmc-0`, `bmc-1`, ... */
 export async function startBmcFleet(options: FleetOptions): Promise<BmcFleet> {
-  const certificates: Certificates | undefined = options.tls ? await makeCertificates() : undefined;
+  const certificates = options.tls ? await makeCertificates(options.certificate) : undefined;
+  const identityOf = (leaf: Leaf, renew: () => Promise<Leaf>): TlsIdentity => ({
+    context: secureContextOf(leaf, options.maxTlsVersion),
+    spkiSha256: leaf.spkiSha256,
+    renew: async () => identityOf(await renew(), renew),
+  });
+  const tls = certificates && identityOf(certificates, certificates.renew);
   const truth = new Truth();
   const watchers = new Watchers();
   const names = options.profiles ?? PROFILES.map(({ name }) => name);
@@ -43,10 +56,9 @@ export async function startBmcFleet(options: FleetOptions): Promise<BmcFleet> {
         profile: profileNamed(names[index % names.length]!),
         truth,
         watchers,
-        tls: certificates && { key: certificates.key, cert: certificates.cert },
+        tls,
         tree,
         account: options.account,
-        port: 0,
       }),
   );
   await Promise.all(bmcs.map((bmc) => bmc.up()));
@@ -54,6 +66,7 @@ export async function startBmcFleet(options: FleetOptions): Promise<BmcFleet> {
     bmcs,
     truth,
     ca: certificates?.ca,
+    spkiSha256: tls?.spkiSha256,
     bmc: (index) => bmcs[index]!,
     waitFor: (predicate) => watchers.until(predicate),
     close: async () => {

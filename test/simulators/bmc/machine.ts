@@ -1,12 +1,23 @@
-import { LiveLog } from './live-log.ts';
+import { LiveLog, type LogListener } from './live-log.ts';
 import type { Profile } from './profiles.ts';
 
 type JsonObject = Record<string, unknown>;
+
+/** What a machine says of itself; may change while it runs. */
+export interface MachineFacts {
+  firmware: string;
+  serviceUuid: string;
+  systemUuid: string;
+  managerSerial: string;
+  model: string;
+  vendor: string;
+}
 
 /** The resources of a generated machine: service root, one system, chassis and manager, and their log services. */
 export interface Machine {
   readonly profile: Profile;
   readonly logs: readonly LiveLog[];
+  readonly facts: MachineFacts;
   /** A resource by its path, without query; undefined: 404. */
   resource(path: string): JsonObject | undefined;
 }
@@ -18,16 +29,31 @@ export interface MachineOptions {
   readonly profile: Profile;
   /** What the EventService says. */
   readonly eventService: () => 'none' | 'disabled' | 'null_uri' | 'enabled';
+  /** Which query options the root promises. */
+  readonly protocol?: () => { readonly filterQuery: boolean; readonly topSkipQuery: boolean };
+  /** Hears what becomes of the entries of all logs. */
+  readonly listener?: LogListener;
 }
 
-export function generateMachine({ name, profile, eventService }: MachineOptions): Machine {
+const NO_QUERIES = () => ({ filterQuery: false, topSkipQuery: false });
+
+export function generateMachine(options: MachineOptions): Machine {
+  const { name, profile, eventService, protocol = NO_QUERIES, listener } = options;
+  const facts: MachineFacts = {
+    firmware: '1.2.3',
+    serviceUuid: '11111111-2222-3333-4444-555555555555',
+    systemUuid: '99999999-2222-3333-4444-555555555555',
+    managerSerial: `MGR-${name}`,
+    model: profile.product,
+    vendor: profile.vendor,
+  };
   const owners = {
     system: `/redfish/v1/Systems/${profile.system}`,
     manager: `/redfish/v1/Managers/${profile.manager}`,
     chassis: `/redfish/v1/Chassis/${profile.chassis}`,
   };
   const logs = profile.services.map(
-    (service) => new LiveLog(`${owners[service.owner]}/LogServices/${service.id}`, service),
+    (service) => new LiveLog(`${owners[service.owner]}/LogServices/${service.id}`, service, profile.vendor, listener),
   );
   const collection = (path: string, members: readonly string[]): JsonObject => ({
     '@odata.id': path,
@@ -51,9 +77,13 @@ export function generateMachine({ name, profile, eventService }: MachineOptions)
           '@odata.type': '#ServiceRoot.v1_11_0.ServiceRoot',
           Id: 'RootService',
           RedfishVersion: '1.15.0',
-          UUID: '11111111-2222-3333-4444-555555555555',
-          Vendor: profile.vendor,
+          UUID: facts.serviceUuid,
+          Vendor: facts.vendor,
           Product: profile.product,
+          ProtocolFeaturesSupported: {
+            FilterQuery: protocol().filterQuery,
+            TopSkipQuery: protocol().topSkipQuery,
+          },
           Systems: { '@odata.id': '/redfish/v1/Systems' },
           Managers: { '@odata.id': '/redfish/v1/Managers' },
           Chassis: { '@odata.id': '/redfish/v1/Chassis' },
@@ -74,13 +104,17 @@ export function generateMachine({ name, profile, eventService }: MachineOptions)
         };
       case owners.system:
         return owned('system', {
-          Manufacturer: profile.vendor,
-          Model: profile.product,
+          Manufacturer: facts.vendor,
+          Model: facts.model,
           SerialNumber: `SN-${name}`,
-          UUID: '99999999-2222-3333-4444-555555555555',
+          UUID: facts.systemUuid,
         });
       case owners.manager:
-        return owned('manager', { FirmwareVersion: '1.2.3', ManagerType: 'BMC' });
+        return owned('manager', {
+          FirmwareVersion: facts.firmware,
+          ManagerType: 'BMC',
+          SerialNumber: facts.managerSerial,
+        });
       case owners.chassis:
         return owned('chassis', {});
       default: {
@@ -94,5 +128,5 @@ export function generateMachine({ name, profile, eventService }: MachineOptions)
       }
     }
   };
-  return { profile, logs, resource };
+  return { profile, logs, facts, resource };
 }
