@@ -2,17 +2,20 @@
 //   {"endpoints": [{"name", "address"}], "caFile": "<path>", "control": "http://127.0.0.1:<port>"}
 // The file with the authority of its certificates (--tls) goes when the fleet goes.
 // Commands are POSTs to `control`: /append?bmc=0&n=5, /burst?n=1000 (over the whole fleet), /stream?bmc=0&kind=status&status=503, /down?bmc=0, /up?bmc=0,
-// /polled?times=2 (answered when each BMC was read so often), /reboot?bmc=0&seconds=5 (answered when it is up again), /rate?per_second=10 (entries over the whole fleet), and
-// GET /truth.
+// /polled?times=2 (answered when each BMC was read so often), /reboot?bmc=0&seconds=5 (answered when it is up again), /rate?per_second=10 (entries over the whole fleet).
+// With a JSON body: /bmc/0/faults and /bmc/0/overlay (one or a list; DELETE takes all back), /bmc/0/auth, /bmc/0/reboot ({firmware, downMs}),
+// /bmc/0/logs ({op: append, clear, renumber, wrap, change or set}), /bmc/0/sse (a stream behaviour, eventService, mute, event).
+// GET /journal?bmc=0, GET /truth, GET /truth?offered (with all that was ever offered).
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { tiedToParent } from '../parent.ts';
 import type { SimulatedBmc } from './bmc.ts';
+import type { CertificateKind } from './certificates.ts';
+import { clearList, commandBmc, readJson } from './control.ts';
 import type { StreamBehaviour } from './event-stream.ts';
 import { startBmcFleet } from './fleet.ts';
 
@@ -25,6 +28,10 @@ const { values } = parseArgs({
     'half-without-sse': { type: 'boolean', default: false },
     username: { type: 'string' },
     password: { type: 'string' },
+    /** good, self_signed, expired, not_yet_valid or wrong_name. */
+    certificate: { type: 'string' },
+    /** Sessions that each BMC has room for; needs a username. */
+    sessions: { type: 'string' },
     /** Entries that each log holds from the start. */
     history: { type: 'string', default: '0' },
   },
@@ -33,12 +40,14 @@ const { values } = parseArgs({
 const fleet = await startBmcFleet({
   count: Number(values.count),
   tls: values.tls,
+  ...(values.certificate !== undefined && { certificate: values.certificate as CertificateKind }),
   ...(values.tree !== undefined && { tree: values.tree }),
   ...(values.username !== undefined && {
     account: { username: values.username, password: values.password ?? '' },
   }),
 });
 for (const [index, bmc] of fleet.bmcs.entries()) {
+  if (values.sessions !== undefined && bmc.auth) bmc.auth.sessions = { slots: Number(values.sessions) };
   if (values['half-without-sse'] && index % 2 === 1) bmc.eventService = index % 4 === 1 ? 'null_uri' : 'disabled';
   for (let n = 0; n < Number(values.history); n++) bmc.append({ log: n % bmc.machine.logs.length });
 }
@@ -62,10 +71,16 @@ const setRate = (perSecond: number) => {
 const control = createServer((request, response) => {
   const url = new URL(request.url ?? '/', 'http://control');
   const query = Object.fromEntries(url.searchParams);
-  const bmc = fleet.bmcs[Number(query.bmc ?? 0)];
+  const [, index, command = ''] = /^\/bmc\/(\d+)\/(\w+)$/.exec(url.pathname) ?? [];
+  const bmc = fleet.bmcs[Number(index ?? query.bmc ?? 0)];
   const answer = (status: number, body: unknown) => response.writeHead(status).end(JSON.stringify(body));
   void (async () => {
-    if (!bmc) return answer(404, { error: `no BMC ${query.bmc}` });
+    if (!bmc) return answer(404, { error: `no BMC ${index ?? query.bmc}` });
+    if (index !== undefined) {
+      const isDone =
+        request.method === 'DELETE' ? clearList(bmc, command) : await commandBmc(bmc, command, await readJson(request));
+      return isDone ? answer(200, {}) : answer(404, { error: `no command ${command}` });
+    }
     switch (url.pathname) {
       case '/append':
         for (let n = 0; n < Number(query.n ?? 1); n++) bmc.append({ log: n % bmc.machine.logs.length });
@@ -87,9 +102,7 @@ const control = createServer((request, response) => {
         await bmc.up();
         break;
       case '/reboot':
-        await bmc.down();
-        await sleep(Number(query.seconds) * 1_000);
-        await bmc.up();
+        await bmc.reboot({ downMs: Number(query.seconds ?? 0) * 1_000 });
         break;
       case '/rate':
         setRate(Number(query.per_second));
@@ -100,12 +113,18 @@ const control = createServer((request, response) => {
         break;
       }
       case '/truth':
-        return answer(200, { published: fleet.truth.published, streams: openStreams() });
+        return answer(200, {
+          published: fleet.truth.published,
+          streams: openStreams(),
+          ...('offered' in query && { offered: fleet.truth.offered }),
+        });
+      case '/journal':
+        return answer(200, bmc.journal);
       default:
         return answer(404, { error: `no command ${url.pathname}` });
     }
     answer(200, {});
-  })();
+  })().catch((error: unknown) => answer(400, { error: String(error) }));
 });
 /** Reads of the first log. */
 const reads = (one: SimulatedBmc) => one.journal.filter(({ path }) => path === `${one.log().path}/Entries`).length;
