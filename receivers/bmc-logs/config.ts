@@ -1,52 +1,27 @@
 import { z } from 'zod';
-import { bool, duration, oneOf, parseDuration, positiveInt, secret, text } from '../../src/config/schema/values.ts';
-
-const modes = ['auto', 'sse', 'periodic'] as const;
-export type ConfiguredMode = (typeof modes)[number];
-
-const mode = () => oneOf(...modes);
-
-const auth = z.strictObject({
-  username: text().describe('Account for HTTP Basic; needs Login and read access to the logs.'),
-  password: secret().describe('Password of the account.'),
-});
-
-const tls = z.strictObject({
-  insecure: bool().optional().describe('Allows an `http://` address. Default false.'),
-  insecure_skip_verify: bool().optional().describe('Accepts any certificate of the BMC. Default false.'),
-  ca_file: text().optional().describe('PEM file with the certificate authorities to trust.'),
-});
-
-/** Attributes that the receiver owns; a label must not forge them. */
-const OWNED_LABEL = /^(redfish|hw|host|server|service)\./;
-const MAX_LABELS = 32;
-
-const labels = z.record(z.string(), text()).check(
-  z.superRefine((values, context) => {
-    const keys = Object.keys(values);
-    if (keys.length > MAX_LABELS)
-      context.addIssue({ code: 'custom', message: `must not have more than ${MAX_LABELS}` });
-    for (const key of keys.filter((name) => OWNED_LABEL.test(name)))
-      context.addIssue({ code: 'custom', path: [key], message: 'is an attribute of the receiver itself' });
-  }),
-);
-
-const endpoint = z.strictObject({
-  name: text()
-    .regex(/^[A-Za-z0-9._:-]{1,253}$/, { error: 'must be 1 to 253 of A-Z a-z 0-9 . _ : -' })
-    .describe('Identity of the BMC in state, scheduler and records.'),
-  address: text().describe('`https://host[:port]`; a bare host means https.'),
-  mode: mode().optional().describe('Overrides the mode of the receiver.'),
-  labels: labels.prefault({}).describe('Resource attributes of every record.'),
-  auth: auth.optional().describe('Account of this BMC; default: that of the receiver.'),
-  tls: tls.optional().describe('TLS of this BMC; default: that of the receiver.'),
-});
+import {
+  bool,
+  count,
+  duration,
+  numberBetween,
+  oneOf,
+  parseDuration,
+  positiveInt,
+  text,
+} from '../../src/config/schema/values.ts';
+import { addressMistake, auth, type ConfiguredMode, endpoint, MODES, mode, tls } from './endpoint-settings.ts';
 
 const periodic = z.strictObject({
   logs_collection_interval: duration().prefault('5m').describe('Time between two reads of the logs of one BMC.'),
   state_refresh_interval: duration()
     .prefault('30m')
     .describe('Time after which services and capabilities are read anew.'),
+  full_read_interval: duration()
+    .prefault('6h')
+    .describe('Time after which a long log is read whole, without ETag, `$filter`, `$skip` or an early stop.'),
+  logs_state_file: text()
+    .optional()
+    .describe('Path of a file with the last Ids, for tools that read such files: imported once, then kept up to date.'),
 });
 
 const sse = z
@@ -64,6 +39,10 @@ const sse = z
     max_backoff: duration()
       .prefault('30s')
       .describe('Longest base of the wait; up to the same again is added at random.'),
+    filter: text()
+      .regex(/^[^\r\n\0]*$/, { error: 'must not contain line breaks or NUL' })
+      .prefault('')
+      .describe('`$filter` for the stream.'),
   })
   .check(
     z.superRefine(
@@ -87,6 +66,13 @@ const auto = z
       .describe('Time after which a stream is tried again next to polling; doubles per failed trial. 0: never.'),
     sse_retry_max_interval: duration({ positive: false }).prefault('6h').describe('Longest time between two trials.'),
     trial_lifetime: duration().prefault('1m').describe('A trial stream that lived this long ends polling.'),
+    persist_downgrade: bool()
+      .prefault(true)
+      .describe('A restart goes on polling where polling had taken over. Needs `storage`.'),
+    fleet_guard_ratio: numberBetween(0, 1)
+      .check(z.gt(0, { error: 'must be greater than 0' }))
+      .prefault(0.5)
+      .describe('When more than this share of the endpoints fails at once, no endpoint is blamed. 1: off.'),
   })
   .check(
     z.superRefine(
@@ -101,6 +87,28 @@ const auto = z
       { when: () => true },
     ),
   );
+
+const rateLimit = z.strictObject({
+  bucket_burst: positiveInt().prefault(100).describe('Requests that may leave at once.'),
+  bucket_replenish: duration().prefault('30ms').describe('Time after which one more may leave.'),
+  max_jitter: duration({ positive: false }).prefault('50ms').describe('Largest random wait before each request.'),
+});
+
+const httpUrl = text().refine((value) => URL.canParse(value) && ['http:', 'https:'].includes(new URL(value).protocol), {
+  error: 'must be an absolute http(s) URL',
+});
+const LEAST_DISCOVERY_INTERVAL_MS = 5_000;
+
+const httpDiscovery = z.strictObject({
+  url: httpUrl.describe('Answers a list of Prometheus http_sd groups.'),
+  interval: duration()
+    .refine((ms) => ms >= LEAST_DISCOVERY_INTERVAL_MS, { error: 'must be at least 5s' })
+    .prefault('1m')
+    .describe('Time between two requests.'),
+  headers: z.record(z.string(), text()).prefault({}).describe('Headers of the request.'),
+  auth: auth.optional().describe('Account for the request.'),
+  tls: tls.optional().describe('TLS of the request.'),
+});
 
 const readHistory = z.unknown().transform((input, context): number => {
   if (input === 'all') return Number.POSITIVE_INFINITY;
@@ -120,12 +128,18 @@ const settings = z.strictObject({
   storage: text()
     .optional()
     .describe('Id of a `file_storage` that keeps read positions; without one a restart reads the logs again.'),
-  endpoints: z
-    .array(endpoint, { error: ({ input }) => (input === undefined ? 'needs endpoints' : "expected type 'slice'") })
-    .min(1, { error: 'needs endpoints' })
-    .describe('The BMCs.'),
+  endpoints: z.array(endpoint, { error: "expected type 'slice'" }).prefault([]).describe('The BMCs.'),
+  endpoint_files: z
+    .array(text())
+    .prefault([])
+    .describe('Files, or globs, of YAML or JSON that hold lists of endpoints. Read again when they change.'),
+  http_discovery: z.array(httpDiscovery).prefault([]).describe('Services that name endpoints.'),
+  shard: count().prefault(0).describe('Which part of the endpoints this agent reads; counted from 0.'),
+  shards_count: positiveInt().prefault(1).describe('Number of agents that share the endpoints.'),
   auth: auth.optional().describe('Account for endpoints that name none.'),
   tls: tls.optional().describe('TLS settings for endpoints that name none.'),
+  proxy_url: endpoint.shape.proxy_url.describe('Gateway for endpoints that name none.'),
+  rate_limit: rateLimit.optional().describe('Limits the requests to all BMCs together. Absent: no limit.'),
   bmc_request_concurrency: positiveInt()
     .prefault(4)
     .describe('Requests in flight per BMC, an open stream not counted.'),
@@ -145,8 +159,12 @@ const settings = z.strictObject({
     .prefault(['Journal'])
     .describe('Log services whose URI contains one of these texts are not read. [] reads everything.'),
   critical_as: oneOf('error', 'fatal').prefault('error').describe('Severity of `Critical`: 17 (error) or 21 (fatal).'),
+  dedupe_across_logs: bool().prefault(true).describe('An entry that two logs of one BMC hold is sent once.'),
   include_oem: bool().prefault(true).describe('Carry vendor extensions as `redfish.oem`.'),
   include_original: bool().prefault(false).describe('Carry the whole JSON as `log.record.original`.'),
+  per_endpoint_metrics: bool()
+    .prefault(false)
+    .describe('Metrics of the receiver name their endpoint: many more series.'),
 });
 
 type Settings = z.output<typeof settings>;
@@ -158,17 +176,9 @@ export const bmcLogsConfig = settings
     periodic: config.periodic ?? periodic.parse({}),
     sse: config.sse ?? sse.parse({}),
     auto: config.auto ?? auto.parse({}),
-    endpoints: config.endpoints.map((one) => ({
-      ...one,
-      address: new URL(withScheme(one.address)),
-      mode: one.mode ?? config.mode,
-      auth: one.auth ?? config.auth,
-      tls: { insecure: false, insecure_skip_verify: false, ...config.tls, ...one.tls },
-    })),
   }));
 
 export type BmcLogsConfig = z.output<typeof bmcLogsConfig>;
-export type EndpointConfig = BmcLogsConfig['endpoints'][number];
 
 type Issue = (path: (string | number)[], message: string) => void;
 
@@ -176,6 +186,14 @@ type Issue = (path: (string | number)[], message: string) => void;
 function checkTogether(config: Partial<Settings>, context: z.RefinementCtx): void {
   const issue: Issue = (path, message) => context.addIssue({ code: 'custom', path, message });
   const endpoints = Array.isArray(config.endpoints) ? config.endpoints : [];
+  const sources = [endpoints, config.endpoint_files, config.http_discovery];
+  if (sources.every((source) => source === undefined || (Array.isArray(source) && source.length === 0)))
+    issue(['endpoints'], 'needs endpoints, endpoint_files or http_discovery');
+  if (Number(config.shard) >= Number(config.shards_count)) issue(['shard'], 'shard must be less than shards_count');
+  const stateFile = config.periodic?.logs_state_file;
+  const several = endpoints.length > 1 || sources.slice(1).some((source) => Array.isArray(source) && source.length > 0);
+  if (typeof stateFile === 'string' && several && !stateFile.includes('{machine_id}'))
+    issue(['periodic', 'logs_state_file'], 'must contain {machine_id}');
   checkSections(config, new Set([config.mode ?? 'auto', ...endpoints.flatMap((one) => one?.mode ?? [])]), issue);
 
   const firstWithName = new Map<string, number>();
@@ -194,7 +212,7 @@ function checkTogether(config: Partial<Settings>, context: z.RefinementCtx): voi
 
 /** A section that no mode in use reads is a mistake, not something to skip in silence. */
 function checkSections(config: Partial<Settings>, inUse: ReadonlySet<ConfiguredMode>, issue: Issue): void {
-  if (![...inUse].every((one) => modes.includes(one))) return;
+  if (![...inUse].every((one) => MODES.includes(one))) return;
   const readers = { periodic: ['auto', 'periodic'], sse: ['auto', 'sse'], auto: ['auto'] } as const;
   const when = inUse.size === 1 ? `when mode is "${[...inUse][0]}"` : 'when no endpoint uses it';
   for (const [section, readBy] of Object.entries(readers))
@@ -206,19 +224,4 @@ function checkSections(config: Partial<Settings>, inUse: ReadonlySet<ConfiguredM
   const trial = config.auto?.trial_lifetime ?? auto.parse({}).trial_lifetime;
   if (inUse.has('auto') && trial < lifetime)
     issue(['auto', 'trial_lifetime'], 'must not be less than sse.min_stream_lifetime');
-}
-
-function withScheme(address: string): string {
-  return address.includes('://') ? address : `https://${address}`;
-}
-
-function addressMistake(address: string, insecure: boolean): string | undefined {
-  if (!URL.canParse(withScheme(address))) return 'must be https://host[:port]';
-  const url = new URL(withScheme(address));
-  if (url.protocol === 'http:' && !insecure) return 'plain http needs tls.insecure: true';
-  if (url.protocol !== 'https:' && url.protocol !== 'http:') return 'must be https://host[:port]';
-  if (url.port === '0') return 'must not have port 0';
-  if (url.username !== '' || url.password !== '') return 'must not contain credentials; use auth';
-  if (url.pathname !== '/' || url.search !== '' || url.hash !== '') return 'must not have a path or a query';
-  return undefined;
 }

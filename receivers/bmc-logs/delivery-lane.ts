@@ -16,7 +16,11 @@ export interface DeliveryLaneOptions {
   readonly clock: Clock;
   /** Ends all waiting; what was not acknowledged then stays behind the cursor. */
   readonly signal: AbortSignal;
-  readonly onDelivered: (transport: 'poll' | 'sse', outcome: 'accepted' | 'refused', records: number) => void;
+  readonly onDelivered: (
+    transport: 'poll' | 'sse',
+    outcome: 'accepted' | 'refused' | 'failed',
+    records: readonly ReadableLogRecord[],
+  ) => void;
 }
 
 /**
@@ -49,10 +53,11 @@ export class DeliveryLane {
     for (let failures = 0; ; failures++) {
       try {
         await next.consumeLogs(batch, { signal });
-        return onDelivered(transport, 'accepted', records.length);
+        return onDelivered(transport, 'accepted', records);
       } catch (error) {
         signal.throwIfAborted();
-        if (error instanceof PermanentError) return onDelivered(transport, 'refused', records.length);
+        if (error instanceof PermanentError) return onDelivered(transport, 'refused', records);
+        onDelivered(transport, 'failed', records);
         const wish = error instanceof RetryableError ? (error.afterMs ?? 0) : 0;
         await clock.sleep(Math.max(wish, backoffDelay(failures, BACKOFF)), signal);
       }

@@ -1,28 +1,31 @@
 import type { Host } from '../../src/component/component.ts';
-import type { LogsConsumer } from '../../src/component/consumer.ts';
+import type { LogsConsumer, MetricsConsumer } from '../../src/component/consumer.ts';
 import { deadline } from '../../src/component/deadline.ts';
-import { describeError, OutbandError } from '../../src/component/errors.ts';
+import { OutbandError } from '../../src/component/errors.ts';
 import type { RunResult, TargetHandle } from '../../src/component/scheduler.ts';
 import type { Semaphore } from '../../src/resilience/semaphore.ts';
-import { type ConnectOutcome, classifyError } from './classify-connect.ts';
+import { Signpost } from '../../src/resilience/signpost.ts';
+import { Capabilities } from './capabilities.ts';
+import { readAccount } from './client/account.ts';
 import { createConnector } from './client/connector.ts';
 import { RedfishClient } from './client/redfish-client.ts';
-import type { BmcLogsConfig, EndpointConfig } from './config.ts';
+import type { RequestLimiter } from './client/request-limiter.ts';
+import type { TlsContexts } from './client/tls.ts';
+import type { BmcLogsConfig } from './config.ts';
 import { DeliveryLane } from './delivery-lane.ts';
-import type { BmcEvents } from './events.ts';
-import { LogReader } from './log-reader.ts';
-import {
-  type Discovery,
-  discoverLogs,
-  type EventStreamCapability,
-  readEventStream,
-  readRoot,
-} from './logs/discovery.ts';
-import { JoinLedger } from './logs/ledger.ts';
+import type { EndpointConfig } from './endpoint-settings.ts';
+import { EndpointState } from './endpoint-state.ts';
+import { EndpointEvents, type PollOutcome } from './events.ts';
+import { LogReader, type ReadReason } from './log-reader.ts';
+import type { Facts } from './logs/discovery.ts';
+import { JoinLedger, type Pending } from './logs/ledger.ts';
 import type { Positions } from './logs/positions.ts';
+import { StateFile } from './logs/state-file.ts';
+import type { Instruments } from './metrics.ts';
 import { type Mode, ModeMachine, type Transition } from './mode-machine.ts';
 import { ResourceCache } from './record/resource.ts';
-import { type EventStream, openStream, type StreamEnd } from './stream/event-stream.ts';
+import { Coverage } from './stream/coverage.ts';
+import { StreamLoop } from './stream-loop.ts';
 import { StreamReader } from './stream-reader.ts';
 
 /** A poll whose records the pipeline has not taken after this time ends as deferred; its delivery goes on. */
@@ -31,29 +34,50 @@ const PIPELINE_PATIENCE_MS = 60_000;
 const RUN_SLACK_MS = 65_000;
 /** Runs in a row that go on at once where the last one ended at a limit. */
 const MOST_RESUMED_RUNS = 10;
-const MAX_REDIRECTS = 3;
 /** Least distance of a read that a stream asks for from the one before. */
 const GAP_FILL_SPACING_MS = 1_000;
 const STOP_GRACE_MS = 2_000;
 const MOST_GAP_FILL_SPACING_MS = 30_000;
+/** An event may be so much later than its entry. */
+const EVENT_GRACE_MS = 60_000;
+const MOST_TRANSITIONS = 20;
+/** A person may ask for a trial so often. */
+const RETRY_SPACING_MS = 10_000;
+const NANOS_PER_MS = 1_000_000n;
 
-export interface EndpointOptions {
+/** What all endpoints of a receiver share. */
+export interface Shared {
   readonly receiver: string;
   readonly config: BmcLogsConfig;
-  readonly endpoint: EndpointConfig;
   readonly host: Host;
-  readonly next: LogsConsumer;
-  readonly events: BmcEvents;
-  /** One for all endpoints of the receiver. */
+  readonly next: { readonly logs: LogsConsumer; readonly metrics?: MetricsConsumer | undefined };
+  readonly instruments: Instruments;
   readonly handshakes: Semaphore;
+  readonly limiter: RequestLimiter;
+  readonly contexts: TlsContexts;
+  /** Undefined without a store: a restart reads the logs again. */
+  readonly positions: Positions | undefined;
+  /** Something that the whole fleet is judged by. */
+  readonly onChange: (endpoint: Endpoint, what: 'failed' | 'opened' | 'ended' | 'moved') => void;
 }
 
 interface Parts {
   readonly client: RedfishClient;
-  readonly connector: Awaited<ReturnType<typeof createConnector>>;
+  readonly capabilities: Capabilities;
   readonly logs: LogReader;
-  readonly stream: StreamReader;
+  readonly loop: StreamLoop;
+  readonly coverage: Coverage;
   readonly target: TargetHandle;
+  readonly state: EndpointState;
+  readonly stateFile: StateFile | undefined;
+}
+
+/** A transition as people are shown it. */
+export interface ShownTransition {
+  readonly at: string;
+  readonly from: Mode['kind'];
+  readonly to: Mode['kind'];
+  readonly reason: string | null;
 }
 
 /**
@@ -61,8 +85,9 @@ interface Parts {
  * keeps a stream open while there is one to be had. What they read meets in the delivery lane.
  */
 export class Endpoint {
-  readonly #options: EndpointOptions;
-  readonly #machine: ModeMachine;
+  readonly config: EndpointConfig;
+  readonly events: EndpointEvents;
+  readonly #shared: Shared;
   readonly #lane: DeliveryLane;
   readonly #ledger = new JoinLedger();
   readonly #resource: ResourceCache;
@@ -70,11 +95,10 @@ export class Endpoint {
   readonly #stop = new AbortController();
   /** Ends the delivery of what was read. */
   readonly #abandon = new AbortController();
+  readonly #pollWorks = new Signpost();
+  #machine: ModeMachine;
   #parts: Parts | undefined;
   #loop: Promise<void> | undefined;
-  /** Renewed when old, before each trial, and after an answer that contradicts it. */
-  #capability: { readonly at: number; readonly stream: EventStreamCapability } | undefined;
-  #discovery: { readonly at: number; readonly found: Discovery } | undefined;
   /** A delivery of an earlier poll that the pipeline has not taken yet. */
   #undelivered: Promise<unknown> | undefined;
   /** A wish for a poll that came while one was running. */
@@ -82,24 +106,35 @@ export class Endpoint {
   #resumedRuns = 0;
   #gapFillDue = false;
   #lastGapFillAt = Number.NEGATIVE_INFINITY;
+  #lastReconcileAt = Number.NEGATIVE_INFINITY;
   #everStreamed = false;
-  /** Where the last stream ended; asks the BMC for what came since, and proves nothing. */
-  #lastEventId: string | undefined;
-  #lastError = '';
-  /** Wait before the next attempt to stream, as it was announced; undefined: never. */
-  #attemptIn: number | undefined;
+  /** Whether a complete read has ended since this stream was opened. */
+  #readSinceOpened = false;
+  #facts: Facts = {};
+  #transitions: ShownTransition[] = [];
+  #lastPoll: { at: string; outcome: PollOutcome; durationMs: number; error: unknown } | undefined;
+  #lastEvent: { at: string; transport: 'sse' | 'poll'; uid: string } | undefined;
+  #lastSuccessAt: number;
+  #lastRetryAt = Number.NEGATIVE_INFINITY;
 
-  constructor(options: EndpointOptions) {
-    this.#options = options;
-    const { config, endpoint, host, next, receiver, events } = options;
-    this.#machine = new ModeMachine({ mode: endpoint.mode, sse: config.sse, auto: config.auto });
-    this.#resource = new ResourceCache(endpoint);
+  constructor(config: EndpointConfig, shared: Shared) {
+    this.config = config;
+    this.#shared = shared;
+    const { host, receiver, next, instruments } = shared;
+    this.events = new EndpointEvents(config.name, host.logger, instruments, shared.config.per_endpoint_metrics);
+    this.#lastSuccessAt = host.clock.monotonic();
+    this.#machine = this.#newMachine();
+    this.#resource = new ResourceCache(config);
     this.#lane = new DeliveryLane({
-      next,
-      origin: { receiver, target: endpoint.name },
+      next: next.logs,
+      origin: { receiver, target: config.name },
       clock: host.clock,
       signal: this.#abandon.signal,
-      onDelivered: events.delivered,
+      onDelivered: (transport, outcome, records) => {
+        this.events.delivered(transport, outcome, records);
+        const last = outcome === 'accepted' ? records.at(-1) : undefined;
+        if (last) this.#lastEvent = { at: this.#now(), transport, uid: String(last.attributes['log.record.uid']) };
+      },
     });
   }
 
@@ -107,42 +142,110 @@ export class Endpoint {
     return this.#machine.mode;
   }
 
-  /**
-   * Rejects only for what a configuration change must cure; a BMC that is away is no error.
-   * @param all where positions are stored, if they are
-   */
-  async start(all: Positions | undefined): Promise<void> {
-    const { config, endpoint, host, handshakes, events } = this.#options;
+  get isStreaming(): boolean {
+    return this.#parts?.loop.view !== undefined;
+  }
+
+  /** Monotonic milliseconds of the last poll that did not fail, or the last byte of a stream. */
+  get lastSuccessAt(): number {
+    return Math.max(this.#lastSuccessAt, this.#parts?.loop.view?.lastByteAt ?? 0);
+  }
+
+  /** Everything that people are shown; raw material of the view. */
+  get status() {
+    const parts = this.#parts;
+    return {
+      machine: this.#machine,
+      facts: this.#facts,
+      transitions: this.#transitions,
+      lastPoll: this.#lastPoll,
+      lastEvent: this.#lastEvent,
+      loop: parts?.loop,
+      services: parts?.logs.services ?? [],
+      uncovered: parts?.coverage.uncovered ?? new Set<string>(),
+      covered: parts?.coverage.covered ?? [],
+      credentials: parts?.client.credentials,
+      counters: this.events.counters,
+    };
+  }
+
+  /** Rejects only for what a configuration change must cure; a BMC that is away is no error. */
+  async start(): Promise<void> {
+    const { config, host, handshakes, limiter, contexts, positions: all } = this.#shared;
     const { clock } = host;
+    const endpoint = this.config;
     const positions = all?.of(endpoint.name);
     const known = await positions?.load();
     for (const [keys, part] of known?.told ?? []) this.#ledger.addTold(keys, part);
-    const connector = await createConnector({
-      tls: endpoint.tls,
+    const state = known?.state ?? new EndpointState({}, () => {});
+    this.#machine = this.#newMachine(state);
+    const connector = createConnector({
+      tls: await contexts.optionsFor(endpoint.tls),
+      pins: endpoint.tls.spki_sha256 ?? [],
       connectTimeoutMs: config.sse.connect_timeout,
       handshakes,
       clock,
       signal: this.#stop.signal,
     });
+    const { events } = this;
     const client = new RedfishClient({
       endpoint,
       connector,
+      limiter,
+      credentials: {
+        account: () => readAccount(endpoint.auth!, host),
+        state,
+        onHold: (untilMs) => events.held(untilMs),
+      },
       concurrency: config.bmc_request_concurrency,
       requestTimeoutMs: config.request_timeout,
       bodyIdleTimeoutMs: config.body_idle_timeout,
       clock,
-      onRequest: events.request,
-      onRefusedLink: (error) => events.refusedLink(endpoint.name, error),
+      onRequest: (status, durationMs) => events.request(status, durationMs),
+      onRefusedLink: (error) => events.refusedLink(error),
     });
-    const shared = { config, endpoint, client, clock, lane: this.#lane, ledger: this.#ledger, events, positions };
-    const logs = new LogReader({ ...shared, resource: this.#resource }, known?.cursors);
-    const stream = new StreamReader({
+    const capabilities = new Capabilities({
+      client,
+      clock,
+      refreshMs: config.periodic.state_refresh_interval,
+      exclude: config.exclude_services,
+      onFacts: (facts) => this.#learned(facts),
+    });
+    const coverage = new Coverage(state.current.covered);
+    const onCovered = (service: string) => {
+      if (coverage.tells(service)) state.update({ covered: coverage.covered });
+    };
+    const path = config.periodic.logs_state_file;
+    const stateFile = path === undefined ? undefined : new StateFile(path, endpoint.machineId, host.logger);
+    const shared = {
+      ...{ config, endpoint, client, clock, lane: this.#lane, ledger: this.#ledger, events, positions, state },
+      ...{ onCovered, resource: this.#resource },
+    };
+    const isKnown = (known?.cursors.size ?? 0) > 0;
+    const imported = isKnown || state.current.imported ? undefined : await stateFile?.read();
+    if (stateFile) state.update({ imported: true });
+    const logs = new LogReader(shared, known?.cursors, imported);
+    const reader = new StreamReader({
       ...shared,
-      resource: this.#resource,
+      metrics: this.#shared.next.metrics,
       knows: (what) => logs.knows(what),
-      offsetMinutes: (service) => this.#offsetMinutes(service),
+      offsetMinutes: (service) => capabilities.offsetMinutes(service),
       signal: this.#stop.signal,
+      onTold: () => {
+        coverage.event();
+        loop.confirm(this.#machine.told(clock.monotonic()));
+      },
       onLoss: () => this.#requestGapFill(0),
+    });
+    const loop = new StreamLoop({
+      ...{ config, endpoint, host, machine: this.#machine, client, connector, limiter, capabilities, reader, events },
+      signal: this.#stop.signal,
+      onFailure: () => this.#shared.onChange(this, 'failed'),
+      onOpened: () => this.#opened(),
+      onEnded: () => this.#shared.onChange(this, 'ended'),
+      onTransition: (transition) => this.#moved(transition),
+      onAlive: () => this.#parts!.target.report({ alive: true }),
+      untilPollsWork: () => this.#untilPollsWork(),
     });
     const target = host.scheduler(config.scheduler).register(
       {
@@ -159,38 +262,94 @@ export class Endpoint {
         mode: 'poll',
       },
     );
-    this.#parts = { client, connector, logs, stream, target };
-    this.#attemptIn = this.#machine.waitBeforeAttempt(host.random());
-    this.#loop = this.#keepStreaming().catch((error) => {
+    this.#parts = { client, capabilities, logs, loop, coverage, target, state, stateFile };
+    this.#loop = loop.run().catch((error) => {
       if (!this.#stop.signal.aborted) throw error;
     });
+    if (this.#machine.mode.kind === 'polling') events.staysDowngraded(this.#machine.mode, loop.attemptIn);
   }
 
-  /** Reads no more; what was read goes out if the pipeline takes it soon, else it stays behind the position. */
-  async shutdown(signal: AbortSignal): Promise<void> {
-    const { host, endpoint } = this.#options;
-    this.#stop.abort(new OutbandError('shutting_down', `endpoint ${endpoint.name} stops`));
+  /**
+   * Reads no more; what was read goes out if the pipeline takes it soon, else it stays behind the position.
+   * @param signal aborts when there is no more time
+   * @param isGone the endpoint left the configuration: its state is kept for a week
+   */
+  async shutdown(signal: AbortSignal, isGone = false): Promise<void> {
+    const { host } = this.#shared;
+    this.#stop.abort(new OutbandError('shutting_down', `endpoint ${this.config.name} stops`));
     using grace = deadline(host.clock, STOP_GRACE_MS, 'the last delivery', signal);
     grace.signal.addEventListener('abort', () => this.#abandon.abort(grace.signal.reason), { once: true });
     await this.#parts?.target.unregister();
     await this.#loop;
     await this.#undelivered;
     this.#abandon.abort();
-    await this.#parts?.client.close();
+    await this.#parts?.stateFile?.close();
+    using goodbye = deadline(host.clock, STOP_GRACE_MS, 'the end of the session', signal);
+    await this.#parts?.client.close(goodbye.signal);
+    if (isGone) this.#parts?.state.update({ goneMs: Number(host.clock.now() / NANOS_PER_MS) });
+  }
+
+  /** Most of the fleet fails, or does so no more. */
+  incident(isOpen: boolean): void {
+    const now = this.#shared.host.clock.monotonic();
+    const transition = isOpen ? this.#machine.incidentBegan(now) : this.#machine.incidentOver(now);
+    if (transition) this.#parts?.loop.plan();
+    this.#moved(transition);
+  }
+
+  /** A person asks for a stream now. @returns when it is due, or why not */
+  retryStream(): { readonly due: string } | { readonly refused: RetryRefusal } {
+    const now = this.#shared.host.clock.monotonic();
+    const { kind } = this.#machine.mode;
+    if (kind === 'periodic') return { refused: 'mode_periodic' };
+    if (this.isStreaming) return { refused: 'already_streaming' };
+    if (this.#parts?.client.credentials.holdUntilMs !== undefined) return { refused: 'auth_hold' };
+    if (now - this.#lastRetryAt < RETRY_SPACING_MS) return { refused: 'too_soon' };
+    this.#lastRetryAt = now;
+    this.#machine.retryNow();
+    this.#parts?.loop.poke('operator');
+    return { due: this.#now() };
+  }
+
+  #newMachine(state?: EndpointState): ModeMachine {
+    const { config, host } = this.#shared;
+    const settings = { mode: this.config.mode, sse: config.sse, auto: config.auto };
+    const now = host.clock.monotonic();
+    const { origin } = this.config.address;
+    if (!state) return new ModeMachine(settings, now);
+    if (state.current.address !== origin) state.update({ address: origin, downgrade: undefined });
+    const { downgrade } = state.current;
+    if (!downgrade || !config.auto.persist_downgrade) return new ModeMachine(settings, now);
+    const { reason, failedTrials, nextTrialMs } = downgrade;
+    const longest = config.auto.sse_retry_interval * (1 + host.random());
+    const left = nextTrialMs === undefined ? undefined : nextTrialMs - Number(host.clock.now() / NANOS_PER_MS);
+    return new ModeMachine(settings, now, {
+      ...{ reason, failedTrials },
+      nextTrialIn: left === undefined ? undefined : Math.min(Math.max(0, left), longest),
+    });
   }
 
   /** One run of the target: whatever reading is due. */
   async #run(signal: AbortSignal): Promise<RunResult> {
-    const { host, endpoint, events } = this.#options;
+    const { host } = this.#shared;
     const started = host.clock.monotonic();
-    const report = (outcome: 'success' | 'partial' | 'failure', error?: unknown) =>
-      events.poll(endpoint.name, outcome, error, host.clock.monotonic() - started);
+    let reason: ReadReason = 'periodic';
+    const report = (outcome: PollOutcome, error?: unknown) => {
+      const durationMs = host.clock.monotonic() - started;
+      this.#lastPoll = { at: this.#now(), outcome, durationMs, error };
+      this.events.poll(outcome, reason, error, durationMs);
+    };
     try {
-      const result = await this.#patiently(() => this.#poll(signal));
+      const result = await this.#patiently(() => {
+        reason = this.#reasonOfRead();
+        return this.#poll(reason, signal);
+      });
       if (result === 'deferred') return { deferred: true };
       const { failed, services, unfinished, emitted, error } = result;
       if (error !== undefined && failed === services) throw error;
+      this.#lastSuccessAt = host.clock.monotonic();
       report(error === undefined ? 'success' : 'partial', error);
+      this.#pollWorks.show();
       this.#resumedRuns = unfinished ? this.#resumedRuns + 1 : 0;
       const again = this.#pollAgain || (unfinished && this.#resumedRuns <= MOST_RESUMED_RUNS);
       this.#pollAgain = false;
@@ -206,8 +365,8 @@ export class Endpoint {
    * holding what it has read, and the next run waits for it first.
    */
   async #patiently<T>(work: () => Promise<T>): Promise<T | 'deferred'> {
-    const { clock } = this.#options.host;
-    using patience = deadline(clock, PIPELINE_PATIENCE_MS + this.#options.config.request_timeout, 'the pipeline');
+    const { host, config } = this.#shared;
+    using patience = deadline(host.clock, PIPELINE_PATIENCE_MS + config.request_timeout, 'the pipeline');
     const gaveUp = new Promise<'deferred'>((resolve) => {
       patience.signal.addEventListener('abort', () => resolve('deferred'), { once: true });
     });
@@ -221,183 +380,173 @@ export class Endpoint {
     return await Promise.race([running, gaveUp]);
   }
 
-  async #poll(signal: AbortSignal) {
-    const { endpoint } = this.#options;
-    const { logs } = this.#parts!;
-    const found = await this.#discoverLogs(signal);
-    const none = { emitted: 0, unfinished: false, failed: 0, error: undefined };
-    const onlyStream = endpoint.mode === 'sse' && !this.#everStreamed;
-    const { kind } = this.#machine.mode;
-    const reason = this.#gapFillDue ? 'gap_fill' : kind === 'streaming' ? 'reconcile' : 'periodic';
-    const services = onlyStream ? [] : found.services;
-    if (this.#gapFillDue) this.#lastGapFillAt = this.#options.host.clock.monotonic();
+  #reasonOfRead(): ReadReason {
+    if (this.#gapFillDue) return 'gap_fill';
+    return this.#machine.mode.kind === 'streaming' ? 'reconcile' : 'periodic';
+  }
+
+  async #poll(reason: ReadReason, signal: AbortSignal) {
+    const { config, host } = this.#shared;
+    const { logs, capabilities, coverage, stateFile } = this.#parts!;
+    const now = host.clock.monotonic();
+    const { found, isNew } = await capabilities.logs(signal);
+    if (isNew) logs.trustAgain();
+    if (this.#gapFillDue) this.#lastGapFillAt = now;
     this.#gapFillDue = false;
-    const mayStream = kind !== 'periodic' && !(kind === 'polling' && this.#machine.mode.reason === 'sse_not_available');
-    const whole = found.failures.length === 0;
-    const result = onlyStream ? none : await logs.poll(services, whole, reason, mayStream, signal);
-    // A service that vanished, or a branch that failed: look again next time.
-    if (this.#discovery && (result.failed > 0 || !whole))
-      this.#discovery = { ...this.#discovery, at: Number.NEGATIVE_INFINITY };
-    return { ...result, services: services.length, error: result.error ?? found.failures[0]?.error };
+    const allServices = found.failures.length === 0;
+    const problem = found.failures[0]?.error;
+    // In mode `sse` logs only complete a stream; before the first one there is nothing to complete.
+    if (this.config.mode === 'sse' && !this.#everStreamed)
+      return { emitted: 0, unfinished: false, failed: 0, services: 0, error: problem };
+    // Between two reconciles only those logs are read that the stream does not tell.
+    const isPartial =
+      reason === 'reconcile' &&
+      coverage.uncovered.size > 0 &&
+      now - this.#lastReconcileAt < config.sse.reconcile_interval;
+    if (reason === 'reconcile' && !isPartial) this.#lastReconcileAt = now;
+    const services = isPartial ? found.services.filter(({ path }) => coverage.uncovered.has(path)) : found.services;
+    const { mode } = this.#machine;
+    const keepForStream = mode.kind !== 'periodic' && !(mode.kind === 'polling' && mode.reason === 'sse_not_available');
+    const readBefore = this.#readSinceOpened;
+    const result = await logs.poll({ services, allServices: allServices && !isPartial, reason, keepForStream, signal });
+    if (result.complete && this.isStreaming) this.#readSinceOpened = true;
+    if (this.isStreaming && reason !== 'periodic') this.events.gapEntries(result.emitted, reason);
+    if (reason === 'reconcile' && readBefore) this.#awaitEvents(result.unjoined);
+    if (result.failed > 0 || !allServices) capabilities.doubtLogs();
+    stateFile?.write(logs.lastIds);
+    return { ...result, services: services.length, error: result.error ?? problem };
   }
 
-  async #eventStream(): Promise<EventStreamCapability> {
-    const { client } = this.#parts!;
-    const { host, config } = this.#options;
-    const { signal } = this.#stop;
-    const refresh = config.periodic.state_refresh_interval;
-    if (this.#capability && host.clock.monotonic() - this.#capability.at < refresh) return this.#capability.stream;
-    const stream = await readEventStream(client, await readRoot(client, signal), signal);
-    this.#capability = { at: host.clock.monotonic(), stream };
-    return stream;
+  /** What a reconcile has found new should come by the stream, too, if a little later. */
+  #awaitEvents(unjoined: readonly Pending[]): void {
+    const { loop, coverage } = this.#parts!;
+    const ended = loop.ended;
+    if (unjoined.length === 0 || !ended) return;
+    const { config, host } = this.#shared;
+    const grace = Math.min(EVENT_GRACE_MS, config.sse.reconcile_interval);
+    host.clock.sleep(grace, AbortSignal.any([ended, this.#stop.signal])).then(
+      () => {
+        const missed = unjoined.flatMap(({ joined, service }) => (joined || service === undefined ? [] : [service]));
+        const { silent } = coverage.reconciled(new Set(missed));
+        this.#setPace();
+        if (silent) this.#silent();
+      },
+      () => {},
+    );
   }
 
-  async #discoverLogs(signal: AbortSignal): Promise<Discovery> {
-    const { config, host } = this.#options;
-    const { client } = this.#parts!;
-    const refresh = config.periodic.state_refresh_interval;
-    if (this.#discovery && host.clock.monotonic() - this.#discovery.at < refresh) return this.#discovery.found;
-    const found = await discoverLogs({
-      client,
-      root: await readRoot(client, signal),
-      exclude: config.exclude_services,
-      previous: this.#discovery?.found.services ?? [],
-      signal,
+  #silent(): void {
+    const { loop } = this.#parts!;
+    const transition = this.#machine.silent(this.#shared.host.clock.monotonic());
+    if (!transition) this.events.silentStream();
+    this.#parts!.coverage.opened();
+    loop.close();
+    loop.plan();
+    this.#moved(transition);
+  }
+
+  #opened(): void {
+    const { config } = this.#shared;
+    this.#everStreamed = true;
+    this.#readSinceOpened = false;
+    this.#parts!.coverage.opened();
+    this.#shared.onChange(this, 'opened');
+    this.#parts!.target.report({ alive: true });
+    // A stream that flaps must not have the logs read each time; one that counts as good may.
+    this.#requestGapFill(Math.min(MOST_GAP_FILL_SPACING_MS, config.sse.min_stream_lifetime));
+  }
+
+  /** After every step of the machine. */
+  #moved(transition: Transition | undefined): void {
+    const { config } = this.#shared;
+    const parts = this.#parts;
+    if (!parts) return;
+    const { mode } = this.#machine;
+    const isNewDecision = transition !== undefined || mode.kind === 'polling';
+    if (transition) {
+      const { from, to, reason } = transition;
+      this.#transitions = [...this.#transitions, { at: this.#now(), from, to, reason: reason ?? null }].slice(
+        -MOST_TRANSITIONS,
+      );
+      this.#setPace();
+      // A downgrade, or a return: whatever came while nobody listened is in the logs.
+      if ((to === 'polling' && from !== 'trial') || to === 'held' || from === 'trial') this.#requestGapFill(0);
+      const { lastError, attemptIn: nextTrialIn } = parts.loop;
+      this.events.transition(transition, { lastError, nextTrialIn, window: config.auto.connect_failure_window });
+    }
+    if (isNewDecision) this.#storeDecision(parts);
+    this.#shared.onChange(this, 'moved');
+  }
+
+  #storeDecision({ state, loop }: Parts): void {
+    const { mode, failedTrials } = this.#machine;
+    if (mode.kind === 'trial') return;
+    if (mode.kind !== 'polling') {
+      if (state.current.downgrade) state.update({ downgrade: undefined });
+      return;
+    }
+    const { clock } = this.#shared.host;
+    const nowMs = Number(clock.now() / NANOS_PER_MS);
+    const { attemptIn } = loop;
+    state.update({
+      downgrade: {
+        reason: mode.reason,
+        sinceMs: nowMs - Math.round(clock.monotonic() - mode.since),
+        failedTrials,
+        nextTrialMs: attemptIn === undefined ? undefined : Math.round(nowMs + attemptIn),
+      },
     });
-    this.#discovery = { at: host.clock.monotonic(), found };
-    this.#resource.update(found.facts);
-    return found;
   }
 
-  /** For times without a zone in the stream: that of the service, else the one that all services share. */
-  #offsetMinutes(path: string | undefined): number {
-    const services = this.#discovery?.found.services ?? [];
-    const named = services.find((service) => service.path === path);
-    const offsets = new Set(services.map(({ offsetMinutes }) => offsetMinutes));
-    return named?.offsetMinutes ?? (offsets.size === 1 ? [...offsets][0]! : 0);
+  #learned(facts: Facts): void {
+    const { state, logs, loop } = this.#parts!;
+    this.#facts = facts;
+    this.#resource.update(facts);
+    this.events.knowsVendor(facts.vendor);
+    const { serviceUuid, managerSerial, firmwareVersion: firmware } = facts;
+    const before = state.current;
+    const differs = (now: string | undefined, then: string | undefined) =>
+      now !== undefined && then !== undefined && now !== then;
+    if (differs(serviceUuid, before.serviceUuid) || differs(managerSerial, before.managerSerial)) {
+      this.events.logReset('', { kind: 'replaced' });
+      logs.replaced();
+    }
+    if (differs(firmware, before.firmware) && this.#machine.mode.kind === 'polling') {
+      this.#machine.retryNow();
+      loop.poke('firmware');
+    }
+    const known = { serviceUuid, managerSerial, firmware };
+    if (Object.entries(known).some(([name, value]) => differs(value, before[name as keyof typeof known] ?? '')))
+      state.update(Object.fromEntries(Object.entries(known).filter(([, value]) => value !== undefined)));
+  }
+
+  /** A BMC whose logs cannot be read gets no trial stream either. */
+  async #untilPollsWork(): Promise<void> {
+    while (this.#lastPoll?.outcome === 'failure' && !this.#stop.signal.aborted)
+      await this.#pollWorks.reached(this.#stop.signal);
   }
 
   /** Asks for a poll beside the stream: events that came while there was none are in the logs. */
   #requestGapFill(spacingMs: number): void {
-    const { clock } = this.#options.host;
+    const { clock } = this.#shared.host;
     this.#gapFillDue = true;
     const delay = Math.max(0, this.#lastGapFillAt + spacingMs - clock.monotonic());
     if (!this.#parts!.target.runNow(delay)) this.#pollAgain = true;
   }
 
-  async #keepStreaming(): Promise<void> {
-    const { host, events, endpoint } = this.#options;
-    while (this.#attemptIn !== undefined) {
-      await host.clock.sleep(this.#attemptIn, this.#stop.signal);
-      const wasPolling = this.#machine.mode.kind === 'polling';
-      const attempt = await this.#attempt(wasPolling);
-      this.#stop.signal.throwIfAborted();
-      if (!('kind' in attempt)) {
-        await this.#follow(attempt);
-        continue;
-      }
-      events.connect(attempt.kind, attempt.kind === 'failure' ? attempt.type : undefined);
-      // The answer contradicts what was learned: the next attempt asks the BMC again.
-      if (attempt.kind === 'unsupported') this.#capability = undefined;
-      this.#lastError = attempt.why;
-      if (wasPolling) events.trialFailed(endpoint.name, attempt.why);
-      this.#changed(this.#machine.refused(host.clock.monotonic(), attempt));
-    }
-  }
-
-  async #attempt(isTrial: boolean): Promise<EventStream | ConnectOutcome> {
-    const { client } = this.#parts!;
-    try {
-      if (isTrial) this.#capability = undefined;
-      const stream = await this.#eventStream();
-      if ('unsupported' in stream) return { kind: 'unsupported', why: stream.unsupported };
-      let url = client.resolve(stream.uri);
-      for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
-        const opened = await this.#open(url);
-        if (!('location' in opened)) return opened;
-        url = client.resolve(opened.location, url);
-      }
-      return { kind: 'failure', type: 'http_4xx', why: 'the stream URI redirects without end' };
-    } catch (error) {
-      return classifyError(
-        error instanceof OutbandError
-          ? error
-          : new OutbandError('bmc_bad_body', describeError(error), { cause: error }),
-      );
-    }
-  }
-
-  #open(url: URL): ReturnType<typeof openStream> {
-    const { config, endpoint, host } = this.#options;
-    return openStream({
-      endpoint,
-      connector: this.#parts!.connector,
-      url,
-      lastEventId: this.#lastEventId,
-      headerTimeoutMs: config.sse.header_timeout,
-      idleTimeoutMs: config.sse.idle_timeout,
-      clock: host.clock,
-      onRetry: (ms) => this.#machine.serverRetry(ms),
-      signal: this.#stop.signal,
-    });
-  }
-
-  /** Reads an open stream to its end. */
-  async #follow(stream: EventStream): Promise<void> {
-    const { config, endpoint, host, events } = this.#options;
-    const { clock } = host;
-    const openedAt = clock.monotonic();
-    events.connect('opened');
-    this.#machine.opened(openedAt);
-    this.#everStreamed = true;
-    this.#setPace();
-    this.#parts!.target.report({ alive: true });
-    // A stream that flaps must not have the logs read each time; one that counts as good may.
-    this.#requestGapFill(Math.min(MOST_GAP_FILL_SPACING_MS, config.sse.min_stream_lifetime));
-    // The stream's own end counts, not the moment at which its last messages were delivered.
-    clock.sleep(this.#machine.lifetimeToProve, AbortSignal.any([stream.ended, this.#stop.signal])).then(
-      () => this.#changed(this.#machine.survived(clock.monotonic())),
-      () => {},
-    );
-    let cause: StreamEnd | 'error' = 'error';
-    try {
-      for (let messages = await stream.next(); messages; messages = await stream.next()) {
-        this.#parts!.target.report({ alive: true });
-        await this.#parts!.stream.take(messages);
-        this.#lastEventId = stream.lastEventId;
-      }
-      cause = stream.end;
-    } catch (error) {
-      this.#stop.signal.throwIfAborted();
-      // A fault of ours: it costs this stream, which the logs make good, and not the process.
-      host.logger.error('the stream cannot be read', { endpoint: endpoint.name, error });
-    } finally {
-      stream.close();
-    }
-    this.#stop.signal.throwIfAborted();
-    const livedMs = stream.endedAt - openedAt;
-    this.#lastError = `the stream ended (${cause}) after ${Math.round(livedMs / 1_000)}s`;
-    events.streamEnded(endpoint.name, cause, livedMs);
-    if (this.#machine.mode.kind === 'trial') events.trialFailed(endpoint.name, this.#lastError);
-    this.#changed(this.#machine.ended(stream.endedAt));
-    this.#setPace();
-  }
-
-  /** After every step of the machine: the wait for the next attempt, and what a transition entails. */
-  #changed(transition: Transition | undefined): void {
-    const { endpoint, host, events } = this.#options;
-    this.#attemptIn = this.#machine.waitBeforeAttempt(host.random());
-    if (!transition) return;
-    this.#setPace();
-    this.#requestGapFill(0);
-    events.transition(endpoint.name, transition, this.#lastError, this.#attemptIn);
-  }
-
   /** While a stream is open and trusted, reads only check that it tells everything. */
   #setPace(): void {
-    const { config } = this.#options;
+    const { config } = this.#shared;
+    const { target, coverage } = this.#parts!;
     const streaming = this.#machine.mode.kind === 'streaming';
-    const interval = streaming ? config.sse.reconcile_interval : config.periodic.logs_collection_interval;
-    this.#parts!.target.setInterval(interval, { mode: streaming ? 'stream' : 'poll' });
+    const isCovered = coverage.uncovered.size === 0;
+    const interval = streaming && isCovered ? config.sse.reconcile_interval : config.periodic.logs_collection_interval;
+    target.setInterval(interval, { mode: streaming ? 'stream' : 'poll' });
+  }
+
+  #now(): string {
+    return new Date(Number(this.#shared.host.clock.now() / NANOS_PER_MS)).toISOString();
   }
 }
+
+export type RetryRefusal = 'mode_periodic' | 'already_streaming' | 'auth_hold' | 'too_soon';

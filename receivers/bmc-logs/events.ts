@@ -1,9 +1,13 @@
-import type { Attributes, Meter } from '@opentelemetry/api';
+import type { Attributes } from '@opentelemetry/api';
+import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
 import type { Logger } from '../../src/component/component.ts';
 import { OutbandError } from '../../src/component/errors.ts';
-import type { MetricDoc } from '../../src/component/metric-doc.ts';
+import { publicMessage } from '../../src/component/public-message.ts';
+import { formatDuration } from '../../src/config/schema/values.ts';
 import type { ConnectErrorType } from './classify-connect.ts';
-import { METRICS } from './metrics.ts';
+import type { ReadReason } from './log-reader.ts';
+import type { LogReset } from './logs/cursor.ts';
+import { type Instruments, vendorLabel } from './metrics.ts';
 import type { Mode, Transition } from './mode-machine.ts';
 import type { StreamEnd } from './stream/event-stream.ts';
 
@@ -11,140 +15,237 @@ import type { StreamEnd } from './stream/event-stream.ts';
 export type EntryResult =
   | 'emitted'
   | 'updated'
-  | { readonly deduplicated: 'stream_join' | 'replay' }
-  | { readonly skipped: 'initial_history' };
+  | { readonly deduplicated: 'stream_join' | 'replay' | 'cross_log' }
+  | { readonly skipped: 'initial_history' | 'reworded' | 'heartbeat' | 'metric_report' | 'imported' };
 
-/** Everything that can happen to an endpoint: the log line and the counter are written in the same place. */
-export interface BmcEvents {
-  transition(endpoint: string, transition: Transition, lastError: string, nextTrialMs: number | undefined): void;
-  connect(outcome: 'opened' | 'unsupported' | 'failure', type?: ConnectErrorType): void;
-  streamEnded(endpoint: string, cause: StreamEnd | 'error', lifetimeMs: number): void;
-  trialFailed(endpoint: string, why: string): void;
-  request(status: number | 'error'): void;
-  poll(endpoint: string, outcome: 'success' | 'partial' | 'failure', error: unknown, durationMs: number): void;
-  entry(result: EntryResult, transport: 'poll' | 'sse'): void;
-  decodeError(endpoint: string, stage: 'event' | 'reference', error: string): void;
-  limit(endpoint: string, limit: string): void;
-  refusedLink(endpoint: string, error: Error): void;
-  /** Heartbeats and metric reports: read, and not sent. */
-  passedOver(kind: 'heartbeat' | 'metric_report'): void;
-  /** Records that the pipeline took, or will never take. */
-  delivered(transport: 'poll' | 'sse', outcome: 'accepted' | 'refused', records: number): void;
+export type PollOutcome = 'success' | 'partial' | 'failure';
+export type TrialTrigger = 'interval' | 'firmware' | 'operator';
+
+/** What a transition is told with. */
+export interface TransitionContext {
+  readonly lastError: string;
+  /** Milliseconds; undefined: never. */
+  readonly nextTrialIn: number | undefined;
+  /** Length of the window in which failures count, in milliseconds. */
+  readonly window: number;
 }
 
-export interface BmcEventsOptions {
-  readonly receiver: string;
-  readonly meter: Meter;
-  readonly logger: Logger;
-  /** Of all endpoints, asked at every collection. */
-  readonly modes: () => Iterable<Mode>;
-  /** Length of the window in which failures count. */
-  readonly windowMs: number;
-}
-
-export function bmcEvents({ receiver, meter, logger, modes, windowMs }: BmcEventsOptions): BmcEvents {
-  const counter = (doc: MetricDoc) => {
-    const instrument = meter.createCounter(doc.name, doc);
-    return (value: number, attributes: Attributes = {}) => instrument.add(value, { receiver, ...attributes });
+/** Everything that can happen to one endpoint: log line, counter and what the view shows are written in the same place. */
+export class EndpointEvents {
+  /** What happened so far, for the view. */
+  readonly counters = {
+    ...{ connects: 0, connectFailures: 0, streams: 0, trials: 0, polls: 0, failedPolls: 0, requests: 0 },
+    ...{
+      accepted: 0,
+      refused: 0,
+      duplicates: 0,
+      gapEntries: 0,
+      decodeErrors: 0,
+      limits: 0,
+      refusedLinks: 0,
+      resets: 0,
+    },
   };
-  const accepted = counter(METRICS.accepted);
-  const refused = counter(METRICS.refused);
-  const transitions = counter(METRICS.transitions);
-  const connects = counter(METRICS.connects);
-  const ends = counter(METRICS.ends);
-  const trials = counter(METRICS.trials);
-  const requests = counter(METRICS.requests);
-  const polls = counter(METRICS.polls);
-  const entries = counter(METRICS.entries);
-  const decodeErrors = counter(METRICS.decodeErrors);
-  const limits = counter(METRICS.limits);
-  const refusedLinks = counter(METRICS.refusedLinks);
-  meter.createObservableGauge(METRICS.endpoints.name, METRICS.endpoints).addCallback((result) => {
-    const counts = new Map<string, number>();
-    for (const mode of modes()) {
-      const key = JSON.stringify({ mode: mode.kind, reason: 'reason' in mode ? mode.reason : '' });
-      counts.set(key, (counts.get(key) ?? 0) + 1);
+  readonly #endpoint: string;
+  readonly #logger: Logger;
+  readonly #add: Instruments;
+  readonly #own: Attributes;
+  readonly #warned = new Set<string>();
+  #vendor = vendorLabel(undefined);
+  /** State of the last poll that was told, so that a lasting fault is one line and not one per poll. */
+  #lastPoll = '';
+
+  /** @param perEndpoint metrics name the endpoint */
+  constructor(endpoint: string, logger: Logger, add: Instruments, perEndpoint: boolean) {
+    this.#endpoint = endpoint;
+    this.#logger = logger;
+    this.#add = add;
+    this.#own = perEndpoint ? { 'redfish.endpoint': endpoint } : {};
+  }
+
+  /** One of a closed list. */
+  get vendor(): string {
+    return this.#vendor;
+  }
+
+  knowsVendor(vendor: string | undefined): void {
+    this.#vendor = vendorLabel(vendor);
+  }
+
+  transition({ from, to, reason, failures }: Transition, context: TransitionContext): void {
+    this.#count('transitions', { from, to, reason: reason ?? '' });
+    const endpoint = this.#endpoint;
+    if (from === 'trial' && to === 'streaming') this.#logger.info('log stream restored', { endpoint });
+    if (to !== 'polling' || from === 'trial') return;
+    const { nextTrialIn, window, lastError } = context;
+    this.#logger.warn('log stream downgraded to polling', {
+      endpoint,
+      reason,
+      failures,
+      window: formatDuration(window),
+      last_error: publicMessage(lastError),
+      next_trial: nextTrialIn === undefined ? 'never' : roughly(nextTrialIn),
+    });
+  }
+
+  /** A restart goes on with a decision of before. */
+  staysDowngraded(mode: Mode, nextTrialIn: number | undefined): void {
+    this.#logger.info('log stream stays downgraded to polling', {
+      endpoint: this.#endpoint,
+      reason: 'reason' in mode ? mode.reason : '',
+      next_trial: nextTrialIn === undefined ? 'never' : roughly(nextTrialIn),
+    });
+  }
+
+  connect(outcome: 'opened' | 'unsupported' | 'failure', type?: ConnectErrorType | 'short_stream'): void {
+    this.counters.connects++;
+    if (outcome !== 'opened') this.counters.connectFailures++;
+    const errorType = type ?? (outcome === 'unsupported' ? outcome : undefined);
+    this.#count('connects', { outcome, ...(errorType && { 'error.type': errorType }), vendor: this.#vendor });
+  }
+
+  streamEnded(cause: StreamEnd | 'error', lifetimeMs: number): void {
+    this.counters.streams++;
+    const attributes = { cause, vendor: this.#vendor };
+    this.#count('ends', attributes);
+    this.#add('lifetime', lifetimeMs / 1_000, { ...attributes, ...this.#own });
+    const lifetime = `${Math.round(lifetimeMs / 1_000)}s`;
+    this.#logger.debug('log stream ended', { endpoint: this.#endpoint, cause, lifetime });
+    if (cause === 'size') this.limit('sse_event');
+  }
+
+  /** The stream is open and tells nothing of what is in the logs; in mode `sse` it is opened anew. */
+  silentStream(): void {
+    this.#logger.warn('the log stream is silent; it is opened anew', { endpoint: this.#endpoint });
+  }
+
+  trial(outcome: 'confirmed' | 'failed', trigger: TrialTrigger, why = ''): void {
+    this.counters.trials++;
+    this.#count('trials', { outcome, trigger });
+    if (outcome === 'confirmed') return;
+    const error = publicMessage(why);
+    this.#logger.debug('trial stream failed; polling goes on', { endpoint: this.#endpoint, error });
+  }
+
+  request(status: number | 'error', durationMs: number): void {
+    this.counters.requests++;
+    const attributes = {
+      status: status === 'error' ? status : `${Math.floor(status / 100)}xx`,
+      vendor: this.#vendor,
+    };
+    this.#count('requests', attributes);
+    this.#add('requestDuration', durationMs / 1_000, { ...attributes, ...this.#own });
+  }
+
+  poll(outcome: PollOutcome, reason: ReadReason, error: unknown, durationMs: number): void {
+    this.counters.polls++;
+    if (outcome === 'failure') this.counters.failedPolls++;
+    const attributes = { outcome, read_reason: reason, vendor: this.#vendor };
+    this.#count('polls', attributes);
+    this.#add('pollDuration', durationMs / 1_000, { ...attributes, ...this.#own });
+    const endpoint = this.#endpoint;
+    this.#logger.debug('logs read', { endpoint, outcome, duration: `${Math.round(durationMs)}ms` });
+    const state = outcome === 'success' ? '' : `${outcome} ${error instanceof OutbandError ? error.code : ''}`;
+    if (state === this.#lastPoll) return;
+    this.#lastPoll = state;
+    if (state === '') this.#logger.info('logs are read again', { endpoint });
+    else {
+      const message = outcome === 'partial' ? 'a part of the logs cannot be read' : 'the logs cannot be read';
+      this.#logger.warn(message, { endpoint, error });
     }
-    for (const [key, count] of counts) result.observe(count, { receiver, ...(JSON.parse(key) as Attributes) });
-  });
+  }
 
-  /** Endpoints whose last poll did not succeed, so that a lasting fault is one line and not one per poll. */
-  const failing = new Map<string, string>();
-  const warned = new Set<string>();
-  const warnOnce = (key: string, message: string, fields: Record<string, unknown>) => {
-    if (warned.has(key)) return;
-    warned.add(key);
-    logger.warn(message, fields);
-  };
+  /** New entries that a read beside an open stream has brought. */
+  gapEntries(entries: number, reason: ReadReason): void {
+    if (entries === 0) return;
+    this.counters.gapEntries += entries;
+    this.#add('gapEntries', entries, { read_reason: reason, ...this.#own });
+  }
 
-  return {
-    transition(endpoint, { from, to, reason, failures }, lastError, nextTrialMs) {
-      transitions(1, { from, to, reason: reason ?? '' });
-      if (to !== 'polling') {
-        trials(1, { outcome: 'confirmed' });
-        logger.info('log stream restored', { endpoint });
-        return;
-      }
-      const nextTrial = nextTrialMs === undefined ? 'never' : duration(nextTrialMs);
-      logger.warn('log stream downgraded to polling', {
-        endpoint,
-        reason,
-        failures,
-        window: duration(windowMs),
-        last_error: lastError,
-        next_trial: nextTrial,
+  entry(result: EntryResult, transport: 'poll' | 'sse'): void {
+    const [name, reason] = typeof result === 'string' ? [result, ''] : Object.entries(result)[0]!;
+    if (name === 'deduplicated') this.counters.duplicates++;
+    this.#count('entries', { result: name, reason, transport });
+  }
+
+  decodeError(stage: 'sse' | 'json' | 'event' | 'entry' | 'reference', error: string): void {
+    this.counters.decodeErrors++;
+    this.#count('decodeErrors', { stage });
+    this.#warnOnce(stage, 'the stream sent something that cannot be read', { stage, error });
+  }
+
+  /** A log did not just go on. */
+  logReset(service: string, reset: LogReset | { readonly kind: 'clock_jump' } | { readonly kind: 'replaced' }): void {
+    this.counters.resets++;
+    this.#count('resets', { kind: reset.kind });
+    const fields = { endpoint: this.#endpoint, service };
+    if (reset.kind === 'overrun')
+      this.#logger.warn('a log turned over between two reads; entries were lost before they could be read', {
+        ...fields,
+        missed: reset.missed ?? 'unknown',
       });
-    },
-    connect: (outcome, type) => connects(1, { outcome, ...(type && { 'error.type': type }) }),
-    streamEnded(endpoint, cause, lifetimeMs) {
-      ends(1, { cause });
-      logger.debug('log stream ended', { endpoint, cause, lifetime: `${Math.round(lifetimeMs / 1_000)}s` });
-      if (cause === 'size') limits(1, { limit: 'sse_event' });
-    },
-    trialFailed(endpoint, why) {
-      trials(1, { outcome: 'failed' });
-      logger.debug('trial stream failed; polling goes on', { endpoint, error: why });
-    },
-    request: (status) => requests(1, { status: status === 'error' ? status : `${Math.floor(status / 100)}xx` }),
-    poll(endpoint, outcome, error, durationMs) {
-      polls(1, { outcome });
-      logger.debug('logs read', { endpoint, outcome, duration: `${Math.round(durationMs)}ms` });
-      const state = outcome === 'success' ? '' : `${outcome} ${error instanceof OutbandError ? error.code : ''}`;
-      if (state === (failing.get(endpoint) ?? '')) return;
-      if (state === '') {
-        failing.delete(endpoint);
-        logger.info('logs are read again', { endpoint });
-      } else {
-        failing.set(endpoint, state);
-        const message = outcome === 'partial' ? 'a part of the logs cannot be read' : 'the logs cannot be read';
-        logger.warn(message, { endpoint, error });
-      }
-    },
-    entry(result, transport) {
-      const [name, reason] = typeof result === 'string' ? [result, ''] : Object.entries(result)[0]!;
-      entries(1, { result: name, reason, transport });
-    },
-    decodeError(endpoint, stage, error) {
-      decodeErrors(1, { stage });
-      warnOnce(`${endpoint} ${stage}`, 'the stream sent something that cannot be read', { endpoint, stage, error });
-    },
-    limit(endpoint, limit) {
-      limits(1, { limit });
-      warnOnce(`${endpoint} ${limit}`, 'a limit was reached while reading a log', { endpoint, limit });
-    },
-    refusedLink(endpoint, error) {
-      refusedLinks(1);
-      warnOnce(`${endpoint} link`, 'a link of the BMC was not followed', { endpoint, error });
-    },
-    passedOver: (kind) => entries(1, { result: 'passed_over', reason: kind, transport: 'sse' }),
-    delivered(transport, outcome, records) {
-      (outcome === 'accepted' ? accepted : refused)(records, { transport });
-    },
-  };
+    else if (reset.kind === 'replaced')
+      this.#logger.warn('another BMC answers at this address; its logs are read as new', { endpoint: this.#endpoint });
+    else if (reset.kind === 'clock_jump')
+      this.#logger.info('a log has entries of an earlier time: a clock was set', fields);
+    else this.#logger.info('a log began anew', { ...fields, kind: reset.kind });
+  }
+
+  limit(limit: string): void {
+    this.counters.limits++;
+    this.#count('limits', { limit });
+    this.#warnOnce(limit, 'a limit was reached while reading a log', { limit });
+  }
+
+  refusedLink(error: Error): void {
+    this.counters.refusedLinks++;
+    this.#count('refusedLinks', {});
+    this.#warnOnce('link', 'a link of the BMC was not followed', { error });
+  }
+
+  /** Logins were rejected; the account is left alone. @param untilMs since the epoch */
+  held(untilMs: number): void {
+    this.#logger.error('logins are rejected; the account is left alone for a while', {
+      endpoint: this.#endpoint,
+      until: new Date(untilMs).toISOString(),
+    });
+  }
+
+  /** The pipeline took records, will never take them, or did not take them for now. */
+  delivered(
+    transport: 'poll' | 'sse',
+    outcome: 'accepted' | 'refused' | 'failed',
+    records: readonly ReadableLogRecord[],
+  ): void {
+    this.#add(outcome, records.length, { transport, ...this.#own });
+    if (outcome === 'failed') return;
+    this.counters[outcome] += records.length;
+    if (outcome === 'refused') return;
+    for (const { hrTime, hrTimeObserved, attributes } of records) {
+      const seconds = hrTimeObserved[0] - hrTime[0] + (hrTimeObserved[1] - hrTime[1]) / 1e9;
+      if (hrTime[0] > 0 && seconds >= 0 && attributes['redfish.history'] !== true)
+        this.#add('lag', seconds, { transport, ...this.#own });
+    }
+  }
+
+  /** Points of metric reports. */
+  points(outcome: 'accepted' | 'refused', count: number): void {
+    this.#add(outcome === 'accepted' ? 'acceptedPoints' : 'refusedPoints', count, { transport: 'sse', ...this.#own });
+  }
+
+  #count(name: Parameters<Instruments>[0], attributes: Attributes): void {
+    this.#add(name, 1, { ...attributes, ...this.#own });
+  }
+
+  #warnOnce(key: string, message: string, fields: Record<string, unknown>): void {
+    if (this.#warned.has(key)) return;
+    this.#warned.add(key);
+    this.#logger.warn(message, { endpoint: this.#endpoint, ...fields });
+  }
 }
 
-/** `35m`, `2h`, `500ms`: as one would write it, to two figures. */
-function duration(ms: number): string {
+/** `35m`, `2.0h`, `500ms`: a time that is random anyway, to two figures. */
+function roughly(ms: number): string {
   if (ms < 1_000) return `${Math.round(ms)}ms`;
   if (ms < 120_000) return `${Math.round(ms / 1_000)}s`;
   return ms < 7_200_000 ? `${Math.round(ms / 60_000)}m` : `${(ms / 3_600_000).toFixed(1)}h`;

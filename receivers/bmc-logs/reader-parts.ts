@@ -1,8 +1,10 @@
 import type { Clock } from '../../src/component/clock.ts';
 import type { RedfishClient } from './client/redfish-client.ts';
-import type { BmcLogsConfig, EndpointConfig } from './config.ts';
+import type { BmcLogsConfig } from './config.ts';
 import type { DeliveryLane } from './delivery-lane.ts';
-import type { BmcEvents } from './events.ts';
+import type { EndpointConfig } from './endpoint-settings.ts';
+import type { EndpointState } from './endpoint-state.ts';
+import type { EndpointEvents } from './events.ts';
 import type { JoinLedger } from './logs/ledger.ts';
 import type { EndpointPositions } from './logs/positions.ts';
 import type { ResourceCache } from './record/resource.ts';
@@ -16,7 +18,10 @@ export interface ReaderParts {
   readonly lane: DeliveryLane;
   readonly ledger: JoinLedger;
   readonly resource: ResourceCache;
-  readonly events: BmcEvents;
+  readonly events: EndpointEvents;
+  readonly state: EndpointState;
+  /** An entry of this log service came by stream. */
+  readonly onCovered: (service: string) => void;
   /** Without a store there are none, and a restart reads the logs again. */
   readonly positions: EndpointPositions | undefined;
 }

@@ -1,47 +1,285 @@
 import type { Component, Host } from '../../src/component/component.ts';
-import type { LogsConsumer } from '../../src/component/consumer.ts';
+import type { LogsConsumer, NextConsumers } from '../../src/component/consumer.ts';
+import { OutbandError } from '../../src/component/errors.ts';
 import { type ComponentId, formatComponentId } from '../../src/component/id.ts';
+import { publicMessage } from '../../src/component/public-message.ts';
+import type { TargetHandle } from '../../src/component/scheduler.ts';
+import { formatDuration } from '../../src/config/schema/values.ts';
 import { Semaphore } from '../../src/resilience/semaphore.ts';
+import { RequestLimiter } from './client/request-limiter.ts';
+import { TlsContexts } from './client/tls.ts';
 import type { BmcLogsConfig } from './config.ts';
-import { Endpoint } from './endpoint.ts';
-import { bmcEvents } from './events.ts';
+import { Endpoint, type Shared } from './endpoint.ts';
+import { type EndpointSettings, resolveEndpoint } from './endpoint-settings.ts';
+import { FleetGuard } from './fleet-guard.ts';
 import { Positions } from './logs/positions.ts';
+import { bmcInstruments } from './metrics.ts';
+import { digestOfSettings, type Merged } from './sources/merge.ts';
+import { shardOf } from './sources/shard.ts';
+import { Sources } from './sources/sources.ts';
+import { bmcPages } from './view.ts';
 
-/** All endpoints of one `bmc_logs` section. They share the gate for handshakes and nothing else. */
+/** Status and what is left of endpoints that are gone are looked after so often. */
+const HOUSEKEEPING_MS = 60_000;
+/** More than this share without success is a status of the receiver. */
+const UNWELL_SHARE = 0.5;
+
+interface Running {
+  readonly endpoint: Endpoint;
+  /** Digest of its settings. */
+  readonly digest: string;
+}
+
+/** All endpoints of one `bmc_logs` section: which there are, and what they share. */
 export class BmcLogsReceiver implements Component {
   readonly #host: Host;
   readonly #config: BmcLogsConfig;
   readonly #receiver: string;
-  readonly #endpoints: readonly Endpoint[];
+  readonly #next: NextConsumers;
+  readonly #guard: FleetGuard;
+  readonly #contexts = new TlsContexts();
+  readonly #running = new Map<string, Running>();
+  /** Ends the waiting for the end of an incident. */
+  readonly #stop = new AbortController();
+  #shared: Shared | undefined;
+  #sources: Sources | undefined;
+  #housekeeping: TargetHandle | undefined;
   #positions: Positions | undefined;
+  #foreign = 0;
+  /** Changes of the set of endpoints, one after the other. */
+  #applying: Promise<void> = Promise.resolve();
+  #permanent: Error | undefined;
 
-  constructor(id: ComponentId, config: BmcLogsConfig, host: Host, next: LogsConsumer) {
+  constructor(id: ComponentId, config: BmcLogsConfig, host: Host, next: NextConsumers) {
     this.#host = host;
     this.#config = config;
-    const receiver = formatComponentId(id);
-    this.#receiver = receiver;
-    const modes = () => this.#endpoints.map((endpoint) => endpoint.mode);
-    const windowMs = config.auto.connect_failure_window;
-    const events = bmcEvents({ receiver, meter: host.meter, logger: host.logger, modes, windowMs });
-    const handshakes = new Semaphore(config.max_handshakes);
-    this.#endpoints = config.endpoints.map(
-      (endpoint) => new Endpoint({ receiver, config, endpoint, host, next, events, handshakes }),
-    );
+    this.#receiver = formatComponentId(id);
+    this.#next = next;
+    this.#guard = new FleetGuard(config.auto.fleet_guard_ratio, config.auto.connect_failure_window);
   }
 
   async start(): Promise<void> {
-    const { logger } = this.#host;
-    const { storage } = this.#config;
-    if (storage === undefined)
-      logger.warn('read positions are kept in memory: a restart reads the logs again, as `initial_history` says');
-    else this.#positions = new Positions(this.#host.storage(storage).keyValue(this.#receiver, 'position'), this.#host);
-    const unverified = this.#config.endpoints.filter(({ tls }) => tls.insecure_skip_verify).length;
-    if (unverified > 0) logger.warn('certificates of BMCs are not verified', { endpoints: unverified });
-    await Promise.all(this.#endpoints.map((endpoint) => endpoint.start(this.#positions)));
+    const { clock, random, meter, scheduler, serve } = this.#host;
+    const store = this.#openStore();
+    this.#shared = {
+      receiver: this.#receiver,
+      config: this.#config,
+      host: this.#host,
+      next: { logs: this.#next.logs ?? DISCARD, metrics: this.#next.metrics },
+      instruments: bmcInstruments(meter, this.#receiver, {
+        endpoints: () => this.#gauged(),
+        isIncident: () => this.#guard.incident !== undefined,
+        discoveryAges: () => this.#sources?.ages ?? new Map(),
+      }),
+      handshakes: new Semaphore(this.#config.max_handshakes),
+      limiter: new RequestLimiter(this.#config.rate_limit, clock, random),
+      contexts: this.#contexts,
+      positions: this.#positions,
+      onChange: (endpoint, what) => this.#judge(endpoint, what),
+    };
+    let firstError: unknown;
+    const { config, host } = { config: this.#config, host: this.#host };
+    this.#sources = new Sources({
+      ...{ receiver: this.#receiver, config, host, contexts: this.#contexts, store },
+      onChange: (merged) => {
+        this.#applying = this.#applying
+          .then(() => this.#apply(merged))
+          .catch((error) => {
+            firstError ??= error;
+            this.#permanent = error as Error;
+            this.#reportStatus();
+          });
+      },
+    });
+    await this.#sources.start();
+    await this.#applying;
+    // What the configuration itself says wrong stops the agent; what a source says wrong must not.
+    if (firstError !== undefined) throw firstError;
+    this.#housekeeping = scheduler(this.#config.scheduler).register(
+      {
+        type: 'bmc-house',
+        name: this.#receiver,
+        connection: this.#receiver,
+        run: async () => {
+          this.#reportStatus();
+          await this.#positions?.forgetGone(new Set(this.#running.keys()));
+          return {};
+        },
+      },
+      { interval: HOUSEKEEPING_MS, internal: true },
+    );
+    for (const page of bmcPages({
+      receiver: this.#receiver,
+      endpoints: () => new Map([...this.#running].map(([name, { endpoint }]) => [name, endpoint])),
+      foreign: () => this.#foreign,
+      incident: () => this.#guard.incident,
+      now: () => Number(clock.now() / 1_000_000n),
+      monotonic: () => clock.monotonic(),
+      onRetry: (name, caller) =>
+        this.#host.logger.info('a stream was asked for', { endpoint: name, by: caller.name, from: caller.address }),
+    }))
+      serve(page);
   }
 
   async shutdown(signal: AbortSignal): Promise<void> {
-    await Promise.all(this.#endpoints.map((endpoint) => endpoint.shutdown(signal)));
+    this.#stop.abort();
+    await this.#sources?.stop();
+    await this.#housekeeping?.unregister();
+    await this.#applying;
+    await Promise.all([...this.#running.values()].map(({ endpoint }) => endpoint.shutdown(signal)));
     await this.#positions?.close();
   }
+
+  #openStore() {
+    const { logger } = this.#host;
+    const { storage, auto } = this.#config;
+    if (storage === undefined) {
+      const loses = auto.persist_downgrade ? ', and `auto::persist_downgrade` needs `storage`' : '';
+      logger.warn(
+        `read positions are kept in memory: a restart reads the logs again, as \`initial_history\` says${loses}`,
+      );
+      return undefined;
+    }
+    const store = this.#host.storage(storage).keyValue(this.#receiver, 'position');
+    this.#positions = new Positions(store, this.#host);
+    return store;
+  }
+
+  /** Starts, stops and restarts what has changed, and nothing else. */
+  async #apply({ endpoints: all }: Merged): Promise<void> {
+    if (this.#stop.signal.aborted) return;
+    const { shard, shards_count } = this.#config;
+    const own = new Map([...all].filter(([, one]) => shards_count === 1 || shardOf(one, shards_count) === shard));
+    this.#foreign = all.size - own.size;
+    const digests = new Map([...own].map(([name, one]) => [name, digestOfSettings(one)]));
+    const gone = [...this.#running].filter(([name, { digest }]) => digests.get(name) !== digest);
+    await Promise.all(
+      gone.map(async ([name, { endpoint }]) => {
+        this.#running.delete(name);
+        this.#guard.forget(name);
+        await endpoint.shutdown(this.#stop.signal, !own.has(name));
+      }),
+    );
+    const fresh = [...own].filter(([name]) => !this.#running.has(name));
+    this.#warnUnverified(fresh.map(([, one]) => one));
+    await Promise.all(
+      fresh.map(async ([name, settings]) => {
+        const endpoint = new Endpoint(resolveEndpoint(settings, this.#config), this.#shared!);
+        this.#running.set(name, { endpoint, digest: digests.get(name)! });
+        await endpoint.start();
+      }),
+    );
+    this.#reportStatus();
+  }
+
+  #warnUnverified(endpoints: readonly EndpointSettings[]): void {
+    const unverified = endpoints.filter((one) => {
+      const { insecure_skip_verify, spki_sha256 = [] } = { ...this.#config.tls, ...one.tls };
+      return insecure_skip_verify && spki_sha256.length === 0;
+    }).length;
+    if (unverified > 0) this.#host.logger.warn('certificates of BMCs are not verified', { endpoints: unverified });
+  }
+
+  /** A change of one endpoint, seen as one of the fleet. */
+  #judge(endpoint: Endpoint, what: 'failed' | 'opened' | 'ended' | 'moved'): void {
+    if (endpoint.config.mode !== 'auto') return;
+    const { name } = endpoint.config;
+    const now = this.#host.clock.monotonic();
+    const { mode } = endpoint;
+    if (what === 'failed') this.#guard.failed(name, now);
+    else if (endpoint.isStreaming || mode.kind === 'streaming') this.#guard.forget(name);
+    else if (mode.kind === 'held') this.#guard.held(name);
+    else if (mode.kind === 'polling') this.#guard.downgraded(name, mode.since);
+    this.#judgeFleet(endpoint);
+  }
+
+  #judgeFleet(last?: Endpoint): void {
+    const now = this.#host.clock.monotonic();
+    const began = this.#guard.incident?.since ?? now;
+    const change = this.#guard.judge(now, this.#autoEndpoints);
+    if (change === undefined) return;
+    const isOpen = change === 'began';
+    if (isOpen) {
+      const { share, failing } = this.#guard.incident!;
+      this.#host.logger.warn('fleet incident: downgrades held', {
+        share: share.toFixed(2),
+        endpoints: failing,
+        error: this.#commonestError(last),
+      });
+      void this.#awaitEnd();
+    } else this.#host.logger.info('fleet incident is over', { duration: formatDuration(Math.round(now - began)) });
+    for (const { endpoint } of this.#running.values()) endpoint.incident(isOpen);
+    this.#reportStatus();
+  }
+
+  async #awaitEnd(): Promise<void> {
+    const { clock } = this.#host;
+    for (let { overAt } = this.#guard; overAt !== undefined; { overAt } = this.#guard) {
+      const left = overAt - clock.monotonic();
+      if (left <= 0) this.#judgeFleet();
+      else await clock.sleep(left, this.#stop.signal).catch(() => {});
+      if (this.#stop.signal.aborted) return;
+    }
+  }
+
+  get #autoEndpoints(): number {
+    let count = 0;
+    for (const { endpoint } of this.#running.values()) if (endpoint.config.mode === 'auto') count++;
+    return count;
+  }
+
+  #commonestError(last: Endpoint | undefined): string {
+    const counts = new Map<string, number>();
+    for (const { endpoint } of this.#running.values()) {
+      const error = endpoint.status.loop?.lastError ?? '';
+      if (error !== '') counts.set(error, (counts.get(error) ?? 0) + 1);
+    }
+    const [commonest] = [...counts].sort((a, b) => b[1] - a[1])[0] ?? [last?.status.loop?.lastError ?? ''];
+    return publicMessage(commonest);
+  }
+
+  /** One BMC alone never changes the status of the receiver. */
+  #reportStatus(): void {
+    const error = this.#permanent;
+    if (error) return this.#host.report({ status: 'permanent', error });
+    const unwell = this.#unwell();
+    this.#host.report(
+      unwell === undefined
+        ? { status: 'ok' }
+        : { status: 'recoverable', error: new OutbandError('fleet_unwell', unwell) },
+    );
+  }
+
+  #unwell(): string | undefined {
+    const [stale] = this.#sources?.stale ?? [];
+    if (stale) return `a source of endpoints cannot be used: ${stale.name}`;
+    if (this.#guard.incident) return 'most of the fleet has no stream';
+    const now = this.#host.clock.monotonic();
+    const patience = 2 * Math.max(this.#config.periodic.logs_collection_interval, HOUSEKEEPING_MS);
+    const all = [...this.#running.values()];
+    const silent = all.filter(
+      ({ endpoint }) => now - endpoint.lastSuccessAt > patience + this.#intervalOf(endpoint),
+    ).length;
+    return silent > UNWELL_SHARE * all.length ? 'most endpoints have not been read for two intervals' : undefined;
+  }
+
+  #intervalOf(endpoint: Endpoint): number {
+    return endpoint.mode.kind === 'streaming' ? this.#config.sse.reconcile_interval : 0;
+  }
+
+  *#gauged() {
+    for (const { endpoint } of this.#running.values()) {
+      const { mode, status, events } = endpoint;
+      yield {
+        mode: mode.kind,
+        reason: 'reason' in mode ? mode.reason : '',
+        vendor: events.vendor,
+        session: status.credentials?.kind === 'session',
+        held: status.credentials?.holdUntilMs !== undefined,
+      };
+    }
+  }
 }
+
+/** Of a receiver that stands in pipelines of metrics alone. */
+const DISCARD: LogsConsumer = { consumeLogs: async () => {} };

@@ -1,10 +1,12 @@
 import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
+import type { MetricsConsumer } from '../../src/component/consumer.ts';
 import { deadline } from '../../src/component/deadline.ts';
 import { describeError } from '../../src/component/errors.ts';
 import { MAX_BATCH_RECORDS } from './delivery-lane.ts';
 import { fromEvent, type Happening, serviceOfEvent } from './happening.ts';
 import { type JsonObject, linkOf } from './json.ts';
 import { keysOf } from './logs/ledger.ts';
+import { readMetricReport } from './metric-report.ts';
 import type { ReaderParts } from './reader-parts.ts';
 import { toRawRecord, toRecord } from './record/record.ts';
 import { eventTime } from './record/time.ts';
@@ -18,9 +20,13 @@ const REFERENCE_WAIT_MS = 10_000;
 export interface StreamReaderOptions extends ReaderParts {
   /** Whether a poll has told this before. */
   readonly knows: (what: Happening) => boolean;
+  /** Where metric reports go; undefined: nowhere. */
+  readonly metrics: MetricsConsumer | undefined;
   readonly signal: AbortSignal;
   /** Minutes east of UTC for times without a zone, of a service or of the BMC as a whole. */
   readonly offsetMinutes: (service: string | undefined) => number;
+  /** An event that no log had told before was delivered. */
+  readonly onTold: (uid: string) => void;
   /** Something was lost on the way to us: the logs have it. */
   readonly onLoss: () => void;
 }
@@ -41,6 +47,7 @@ interface Unreadable {
 export class StreamReader {
   readonly #options: StreamReaderOptions;
   readonly #replays = new ReplayFilter();
+  readonly #metricNames = new Set<string>();
 
   constructor(options: StreamReaderOptions) {
     this.#options = options;
@@ -70,7 +77,7 @@ export class StreamReader {
     sseId: string | undefined,
     limit: AbortSignal,
   ): Promise<Told | Unreadable | undefined> {
-    const { events, endpoint, onLoss } = this.#options;
+    const { events, onLoss } = this.#options;
     switch (decoded.kind) {
       case 'event':
         if (decoded.loss) onLoss();
@@ -78,16 +85,34 @@ export class StreamReader {
       case 'reference':
         return this.#told(await this.#fetch(decoded.json, limit), sseId, false);
       case 'unreadable':
-        events.decodeError(endpoint.name, 'event', decoded.error);
+        events.decodeError('event', decoded.error);
         return { text: decoded.text, error: decoded.error, sseId };
       case 'cut':
-        events.limit(endpoint.name, 'events_per_payload');
+        events.limit('events_per_payload');
         onLoss();
         return undefined;
-      default:
-        events.passedOver(decoded.kind);
+      case 'metric_report':
+        await this.#takeReport(decoded.json);
+        return undefined;
+      case 'heartbeat':
+        events.entry({ skipped: 'heartbeat' }, 'sse');
         return undefined;
     }
+  }
+
+  /** Points that the pipeline does not take are not kept: the next report brings newer ones. */
+  async #takeReport(report: JsonObject): Promise<void> {
+    const { metrics, events, clock, resource, signal } = this.#options;
+    if (!metrics) return events.entry({ skipped: 'metric_report' }, 'sse');
+    const context = { nowNanos: clock.now(), offsetMinutes: this.#options.offsetMinutes(undefined) };
+    const read = readMetricReport(report, { ...context, resource: resource.current, names: this.#metricNames });
+    for (let n = 0; n < read.skipped; n++) events.entry({ skipped: 'metric_report' }, 'sse');
+    if (read.points === 0) return;
+    const taken = await metrics.consumeMetrics(read.metrics, { signal }).then(
+      () => true,
+      () => false,
+    );
+    events.points(taken ? 'accepted' : 'refused', read.points);
   }
 
   #told(json: JsonObject, sseId: string | undefined, loss: boolean): Told {
@@ -99,12 +124,12 @@ export class StreamReader {
 
   /** The event behind a link; the link itself when it cannot be fetched, so that something is told. */
   async #fetch(link: JsonObject, limit: AbortSignal): Promise<JsonObject> {
-    const { client, events, endpoint } = this.#options;
+    const { client, events } = this.#options;
     try {
       const { body } = await client.get(link['@odata.id'], limit);
       return { LogEntry: link, ...body };
     } catch (error) {
-      events.decodeError(endpoint.name, 'reference', describeError(error));
+      events.decodeError('reference', describeError(error));
       return { ...link, Message: linkOf(link) ?? JSON.stringify(link) };
     }
   }
@@ -125,12 +150,12 @@ export class StreamReader {
           else fresh.push(item);
         }
       }
-      await lane.deliver(
-        fresh.map((item) => this.#record(item)),
-        'sse',
-      );
+      const records = fresh.map((item) => this.#record(item));
+      await lane.deliver(records, 'sse');
       for (const key of replayKeys) this.#replays.add(key);
       for (const _ of fresh) events.entry('emitted', 'sse');
+      const last = records.at(-1);
+      if (last) this.#options.onTold(String(last.attributes['log.record.uid']));
       const told = fresh.flatMap((item) => ('text' in item ? [] : [keysOf(item.what)]));
       const part = told.length > 0 ? positions?.saveTold(told) : undefined;
       for (const keys of told) ledger.addTold(keys, part);
@@ -138,7 +163,11 @@ export class StreamReader {
   }
 
   #toldByLog(what: Happening): boolean {
-    return this.#options.ledger.join(what) || this.#options.knows(what);
+    const { ledger, knows, onCovered } = this.#options;
+    const joined = ledger.join(what);
+    const service = joined?.service ?? what.service;
+    if (service !== undefined) onCovered(service);
+    return joined !== undefined || knows(what);
   }
 
   #record(item: Told | Unreadable): ReadableLogRecord {
@@ -150,6 +179,7 @@ export class StreamReader {
       criticalAs: config.critical_as,
       readReason: undefined,
       updated: false,
+      generation: undefined,
       history: false,
       loss: item.loss,
       includeOem: config.include_oem,

@@ -10,6 +10,20 @@ export interface ClientAuth extends Component {
   authorization(): Promise<Secret>;
 }
 
+export interface BasicAccount {
+  readonly username: string;
+  readonly password: Secret;
+}
+
+/** Knows name and password themselves, for protocols that log in (a Redfish session). */
+export interface BasicAuth extends ClientAuth {
+  account(): Promise<BasicAccount>;
+}
+
 export function isClientAuth(component: Component): component is ClientAuth {
   return 'authorization' in component && typeof component.authorization === 'function';
+}
+
+export function isBasicAuth(component: Component): component is BasicAuth {
+  return isClientAuth(component) && 'account' in component && typeof component.account === 'function';
 }

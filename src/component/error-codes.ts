@@ -165,6 +165,11 @@ export const ERROR_CODES = {
     effect: 'Its logs are not read; other endpoints go on.',
     remedy: 'Check `auth` of the endpoint and the rights of the account (Login and read access to LogServices).',
   },
+  auth_hold: {
+    cause: 'Three logins at a BMC were rejected.',
+    effect: 'Its account is left alone for 15 minutes, then for twice as long each time, so that it is not locked.',
+    remedy: 'Correct `auth` or the password file: a changed account is tried at once.',
+  },
   service_root_not_found: {
     cause: 'The BMC answered 404 or 410 to `GET /redfish/v1/`.',
     effect: 'Its logs are not read; other endpoints go on.',
@@ -183,7 +188,7 @@ export const ERROR_CODES = {
   certificate_mismatch: {
     cause: 'The certificate of the BMC was refused: its chain, its name, its dates or its pin.',
     effect: 'Nothing was sent to it. It is tried again every `dead_letter::retry_interval`.',
-    remedy: 'Set `tls::ca_file`, or `tls::insecure_skip_verify: true` for a self-signed certificate.',
+    remedy: 'Set `tls::ca_file`, or pin the key of a self-signed certificate with `tls::spki_sha256`.',
   },
   bmc_http_status: {
     cause: 'The BMC answered a status that is neither success nor one of the special cases.',
@@ -199,6 +204,16 @@ export const ERROR_CODES = {
     cause: 'A body or an event of the BMC is larger than the fixed limit.',
     effect: 'It was not read; memory stays bounded.',
     remedy: 'Report it to the vendor; bodies end at 16 MiB, events at 1 MiB.',
+  },
+  endpoint_source: {
+    cause: 'A file or a discovery that names endpoints cannot be read, or its list has a mistake.',
+    effect: 'Its last good list stays in force; no endpoint is disturbed.',
+    remedy: 'The message names the source and the first mistakes.',
+  },
+  fleet_unwell: {
+    cause: 'A source of endpoints is stale, most of the fleet fails at once, or most endpoints have not been read.',
+    effect: 'What the BMCs hold is read when they are back; the other endpoints go on.',
+    remedy: 'Look at the management network and at the source that the message names. It heals by itself.',
   },
   bmc_link_refused: {
     cause: 'A link or redirect of the BMC leaves its own scheme, host, port or `/redfish/`.',

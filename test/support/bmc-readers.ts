@@ -1,10 +1,12 @@
-import { createNoopMeter } from '@opentelemetry/api';
 import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
 import type { RedfishClient } from '../../receivers/bmc-logs/client/redfish-client.ts';
 import { bmcLogsConfig } from '../../receivers/bmc-logs/config.ts';
 import { DeliveryLane } from '../../receivers/bmc-logs/delivery-lane.ts';
-import { bmcEvents } from '../../receivers/bmc-logs/events.ts';
-import { LogReader } from '../../receivers/bmc-logs/log-reader.ts';
+import { resolveEndpoint } from '../../receivers/bmc-logs/endpoint-settings.ts';
+import { EndpointState } from '../../receivers/bmc-logs/endpoint-state.ts';
+import { EndpointEvents } from '../../receivers/bmc-logs/events.ts';
+import { LogReader, type PollOptions } from '../../receivers/bmc-logs/log-reader.ts';
+import type { LogService } from '../../receivers/bmc-logs/logs/discovery.ts';
 import { JoinLedger } from '../../receivers/bmc-logs/logs/ledger.ts';
 import { ResourceCache } from '../../receivers/bmc-logs/record/resource.ts';
 import { StreamReader } from '../../receivers/bmc-logs/stream-reader.ts';
@@ -33,14 +35,14 @@ export interface BmcReadersOptions {
 /** The real readers of one endpoint, with their cursors, ledger and lane, and no sockets. */
 export function bmcReaders({ resource = () => undefined, history = 'all', refuse = () => false }: BmcReadersOptions) {
   const config = bmcLogsConfig.parse({ endpoints: [{ name: 'r1', address: ADDRESS.href }], initial_history: history });
-  const endpoint = config.endpoints[0]!;
+  const endpoint = resolveEndpoint(config.endpoints[0]!, config);
   const received: ReadableLogRecord[] = [];
   const client = {
     async get(link: string) {
       const url = new URL(link, ADDRESS);
       const body = resource(url.pathname, url.searchParams);
       if (!body) throw new Error(`404 ${link}`);
-      return { url, body: JSON.parse(JSON.stringify(body)), bytes: 0 };
+      return { url, body: JSON.parse(JSON.stringify(body)), bytes: 0, etag: undefined };
     },
   } as unknown as RedfishClient;
   const { signal } = new AbortController();
@@ -58,13 +60,9 @@ export function bmcReaders({ resource = () => undefined, history = 'all', refuse
   });
   const shared = {
     ...{ config, endpoint, client, lane, clock: instantClock },
-    events: bmcEvents({
-      receiver: 'test',
-      meter: createNoopMeter(),
-      logger: testHost().logger,
-      modes: () => [],
-      windowMs: 0,
-    }),
+    events: new EndpointEvents('r1', testHost().logger, () => {}, false),
+    state: new EndpointState({}, () => {}),
+    onCovered: () => {},
     ledger: new JoinLedger(),
     positions: undefined,
     resource: new ResourceCache(endpoint),
@@ -76,9 +74,25 @@ export function bmcReaders({ resource = () => undefined, history = 'all', refuse
     knows: (what) => logs.knows(what),
     offsetMinutes: () => 0,
     signal,
+    metrics: undefined,
+    onTold: () => {},
     onLoss: () => {
       losses++;
     },
   });
   return { received, logs, stream, losses: () => losses };
+}
+
+/** A log service without any promise about queries. */
+export function serviceAt(path: string): LogService {
+  return {
+    ...{ path, entries: `${path}/Entries`, dateTime: undefined, offsetMinutes: 0 },
+    ...{ canFilter: false, canSkip: false, isSel: false },
+  };
+}
+
+/** A regular poll of these services. */
+export function pollOf(services: readonly LogService[], allServices = true): PollOptions {
+  const { signal } = new AbortController();
+  return { services, allServices, reason: 'periodic', keepForStream: true, signal };
 }

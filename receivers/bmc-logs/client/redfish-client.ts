@@ -1,30 +1,37 @@
-import { type Dispatcher, Pool } from 'undici';
+import { createGunzip } from 'node:zlib';
+import { type buildConnector, type Dispatcher, Pool } from 'undici';
 import type { Clock } from '../../../src/component/clock.ts';
 import { deadline } from '../../../src/component/deadline.ts';
-import { OutbandError } from '../../../src/component/errors.ts';
+import { OutbandError, RetryableError } from '../../../src/component/errors.ts';
 import { VERSION } from '../../../src/component/version.ts';
+import { parseRetryAfter } from '../../../src/resilience/retry-after.ts';
 import { Semaphore } from '../../../src/resilience/semaphore.ts';
-import type { EndpointConfig } from '../config.ts';
+import type { EndpointConfig } from '../endpoint-settings.ts';
 import type { Json, JsonObject } from '../json.ts';
 import { isObject, parseJson } from '../json.ts';
-import type { createConnector } from './connector.ts';
+import { Credentials, type CredentialsOptions, type Headers, type LoginAnswer } from './credentials.ts';
 import { resolveLink } from './links.ts';
+import type { RequestLimiter } from './request-limiter.ts';
+import { tlsFault } from './tls.ts';
 
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
 const MAX_HEADER_BYTES = 16 * 1024;
-const MAX_REDIRECTS = 3;
+const MAX_LOGIN_BYTES = 64 * 1024;
+export const MAX_REDIRECTS = 3;
 /** Statuses whose `Location` is followed. */
 export const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 307, 308]);
 
 export interface RedfishClientOptions {
   readonly endpoint: EndpointConfig;
-  readonly connector: Awaited<ReturnType<typeof createConnector>>;
+  readonly connector: buildConnector.connector;
+  readonly limiter: RequestLimiter;
+  readonly credentials: Omit<CredentialsOptions, 'endpoint' | 'auth' | 'clock' | 'login' | 'logout'>;
   readonly concurrency: number;
   readonly requestTimeoutMs: number;
   readonly bodyIdleTimeoutMs: number;
   readonly clock: Clock;
-  /** Called once per request with its status, or `error`. */
-  readonly onRequest: (status: number | 'error') => void;
+  /** Called once per request with its status, or `error`, and the milliseconds that it took. */
+  readonly onRequest: (status: number | 'error', durationMs: number) => void;
   /** Called once per link that was not followed. */
   readonly onRefusedLink: (error: OutbandError) => void;
 }
@@ -35,6 +42,14 @@ export interface Resource {
   readonly body: JsonObject;
   /** Of the body, as it came. */
   readonly bytes: number;
+  readonly etag: string | undefined;
+}
+
+export interface GetOptions {
+  /** Asks for the resource only if it is another one than this. */
+  readonly ifNoneMatch?: string | undefined;
+  /** The service root needs no credentials, and says which kind there is. */
+  readonly open?: boolean;
 }
 
 /** GETs of one BMC: bounded in number, size and time, and never anywhere else than there. */
@@ -42,11 +57,21 @@ export class RedfishClient {
   readonly #options: RedfishClientOptions;
   readonly #pool: Pool;
   readonly #slots: Semaphore;
+  readonly credentials: Credentials;
 
   constructor(options: RedfishClientOptions) {
     this.#options = options;
     this.#slots = new Semaphore(options.concurrency);
-    this.#pool = new Pool(options.endpoint.address, {
+    const { endpoint, clock } = options;
+    this.credentials = new Credentials({
+      ...options.credentials,
+      endpoint: endpoint.name,
+      auth: endpoint.auth,
+      clock,
+      login: (path, body, signal) => this.#login(path, body, signal),
+      logout: (location, headers, signal) => this.#logout(location, headers, signal),
+    });
+    this.#pool = new Pool(endpoint.proxy ?? endpoint.address, {
       connect: options.connector,
       connections: options.concurrency,
       maxHeaderSize: MAX_HEADER_BYTES,
@@ -58,19 +83,31 @@ export class RedfishClient {
 
   /**
    * Reads one JSON object. Redirects on the same origin are followed, at most three.
+   * @returns undefined when the resource is still the one of `ifNoneMatch`
    * @throws OutbandError with a code that says what went wrong; the text names the path
    */
-  async get(link: unknown, signal: AbortSignal): Promise<Resource> {
+  async get(link: unknown, signal: AbortSignal): Promise<Resource>;
+  async get(link: unknown, signal: AbortSignal, options: GetOptions): Promise<Resource | undefined>;
+  async get(link: unknown, signal: AbortSignal, options: GetOptions = {}): Promise<Resource | undefined> {
     const release = await this.#slots.acquire(signal);
     try {
-      using limit = deadline(this.#options.clock, this.#options.requestTimeoutMs, 'the request', signal);
       let url = this.resolve(link);
       for (let redirects = 0; ; redirects++) {
-        const answer = await this.#request(url, limit.signal);
-        if (!REDIRECTS.has(answer.statusCode) || redirects === MAX_REDIRECTS)
-          return { url, ...(await this.#readObject(url, answer, limit.signal)) };
-        discard(answer.body);
-        url = this.resolve([answer.headers.location].flat()[0], url);
+        await this.#options.limiter.pass(signal);
+        using limit = deadline(this.#options.clock, this.#options.requestTimeoutMs, 'the request', signal);
+        const answer = await this.#answer(url, options, limit.signal);
+        const { statusCode: status, headers, body } = answer;
+        if (REDIRECTS.has(status) && redirects < MAX_REDIRECTS) {
+          discard(body);
+          url = this.resolve([headers.location].flat()[0], url);
+          continue;
+        }
+        if (status === 304 && options.ifNoneMatch !== undefined) {
+          discard(body);
+          return undefined;
+        }
+        // Awaited here: the limit ends with this block.
+        return await this.#readObject(url, answer, limit.signal);
       }
     } finally {
       release();
@@ -90,17 +127,44 @@ export class RedfishClient {
     }
   }
 
-  async close(): Promise<void> {
+  /** @param signal ends the good-bye to the BMC */
+  async close(signal: AbortSignal): Promise<void> {
+    await this.credentials.close(signal).catch(() => {});
     await this.#pool.destroy();
   }
 
-  async #request(url: URL, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
-    const { endpoint, onRequest } = this.#options;
+  async #answer(url: URL, options: GetOptions, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+    const { ifNoneMatch, open } = options;
+    const send = async (proof: Headers) => {
+      const answer = await this.#request('GET', url, signal, {
+        ...proof,
+        ...(ifNoneMatch !== undefined && { 'if-none-match': ifNoneMatch }),
+      });
+      return { status: answer.statusCode, answer };
+    };
+    if (open) {
+      const first = await send({});
+      if (first.status !== 401) return first.answer;
+      discard(first.answer.body);
+    }
+    return (await this.credentials.prove(signal, send, ({ answer }) => discard(answer.body))).answer;
+  }
+
+  async #request(method: 'GET' | 'POST' | 'DELETE', url: URL, signal: AbortSignal, headers: Headers, body?: string) {
+    const { endpoint, onRequest, clock } = this.#options;
+    const started = clock.monotonic();
     const send = () =>
       this.#pool.request({
         path: url.pathname + url.search,
-        method: 'GET',
-        headers: { ...requestHeaders(endpoint), accept: 'application/json', 'accept-encoding': 'identity' },
+        method,
+        headers: {
+          ...requestHeaders(endpoint),
+          accept: 'application/json',
+          'accept-encoding': 'identity',
+          ...headers,
+          ...(body !== undefined && { 'content-type': 'application/json' }),
+        },
+        body: body ?? null,
         signal,
       });
     try {
@@ -109,21 +173,56 @@ export class RedfishClient {
         if (isStaleConnection(error) && !signal.aborted) return send();
         throw error;
       });
-      onRequest(answer.statusCode);
+      onRequest(answer.statusCode, clock.monotonic() - started);
       return answer;
     } catch (error) {
-      onRequest('error');
+      onRequest('error', clock.monotonic() - started);
       throw asBmcError(error, url, signal);
     }
   }
 
-  async #readObject(url: URL, answer: Dispatcher.ResponseData, signal: AbortSignal) {
-    const { statusCode: status, body } = answer;
-    if (status !== 200) {
-      discard(body);
-      throw statusError(status, url);
+  /** Only a redirect that keeps the method, or adds a slash, is followed: a password goes nowhere else. */
+  async #login(path: string, body: string, outer: AbortSignal): Promise<LoginAnswer> {
+    using limit = deadline(this.#options.clock, this.#options.requestTimeoutMs, 'the login', outer);
+    const { signal } = limit;
+    let url = this.resolve(path);
+    for (let redirects = 0; ; redirects++) {
+      const answer = await this.#request('POST', url, signal, {}, body);
+      const { statusCode: status, headers } = answer;
+      const location = [headers.location].flat()[0];
+      if (REDIRECTS.has(status) && redirects < MAX_REDIRECTS) {
+        discard(answer.body);
+        const next = this.resolve(location, url);
+        const sameMethod = status === 307 || status === 308 || next.pathname === `${url.pathname}/`;
+        if (!sameMethod) throw statusError(answer, url, this.#options.clock);
+        url = next;
+        continue;
+      }
+      const text = await this.#readText(url, answer, MAX_LOGIN_BYTES, signal).catch(() => '');
+      return { status, token: [headers['x-auth-token']].flat()[0], location: this.#pathOf(location), body: text };
     }
-    const text = await this.#readText(url, body, signal);
+  }
+
+  /** Relative or absolute, a session that lies elsewhere is not ours to end. */
+  #pathOf(location: string | undefined): string | undefined {
+    try {
+      return location === undefined ? undefined : this.resolve(location).pathname;
+    } catch {
+      return undefined;
+    }
+  }
+
+  async #logout(location: string, headers: Headers, signal: AbortSignal): Promise<void> {
+    const answer = await this.#request('DELETE', this.resolve(location), signal, headers);
+    discard(answer.body);
+  }
+
+  async #readObject(url: URL, answer: Dispatcher.ResponseData, signal: AbortSignal): Promise<Resource> {
+    if (answer.statusCode !== 200) {
+      discard(answer.body);
+      throw statusError(answer, url, this.#options.clock);
+    }
+    const text = await this.#readText(url, answer, MAX_BODY_BYTES, signal);
     let parsed: Json;
     try {
       parsed = parseJson(text);
@@ -131,11 +230,18 @@ export class RedfishClient {
       throw new OutbandError('bmc_bad_body', `GET ${url.pathname} answered 200 with something that is not JSON`);
     }
     if (!isObject(parsed)) throw new OutbandError('bmc_bad_body', `GET ${url.pathname} answered no JSON object`);
-    return { body: parsed, bytes: text.length };
+    const etag = [answer.headers.etag].flat()[0];
+    return { url, body: parsed, bytes: text.length, etag };
   }
 
-  async #readText(url: URL, body: Dispatcher.ResponseData['body'], signal: AbortSignal): Promise<string> {
+  /** @param most bytes, after decoding */
+  async #readText(url: URL, answer: Dispatcher.ResponseData, most: number, signal: AbortSignal): Promise<string> {
     const { clock, bodyIdleTimeoutMs } = this.#options;
+    const { body, headers } = answer;
+    // We ask for plain bodies; some BMCs compress all the same.
+    const isZipped = [headers['content-encoding']].flat()[0]?.toLowerCase() === 'gzip';
+    const source = isZipped ? body.pipe(createGunzip()) : body;
+    body.on('error', (error) => source.destroy(error));
     const chunks: Buffer[] = [];
     let size = 0;
     let lastByte = clock.monotonic();
@@ -149,35 +255,39 @@ export class RedfishClient {
       body.destroy(new OutbandError('deadline_exceeded', `GET ${url.pathname}: the body stopped`));
     })().catch(() => {});
     try {
-      for await (const chunk of body as AsyncIterable<Buffer>) {
+      for await (const chunk of source as AsyncIterable<Buffer>) {
         lastByte = clock.monotonic();
         size += chunk.length;
-        if (size > MAX_BODY_BYTES)
-          throw new OutbandError('bmc_body_too_large', `GET ${url.pathname}: body over ${MAX_BODY_BYTES} bytes`);
+        if (size > most) throw new OutbandError('bmc_body_too_large', `GET ${url.pathname}: body over ${most} bytes`);
         chunks.push(chunk);
       }
     } catch (error) {
       throw asBmcError(error, url, signal);
     } finally {
       done.abort();
+      if (isZipped) discard(body);
     }
     return Buffer.concat(chunks).toString('utf8');
   }
 }
 
-/** Headers of every request to a BMC. */
-export function requestHeaders({ auth }: EndpointConfig): Record<string, string> {
-  const headers: Record<string, string> = { 'user-agent': `outband/${VERSION}`, 'odata-version': '4.0' };
-  if (auth) {
-    const credentials = Buffer.from(`${auth.username}:${auth.password.reveal()}`).toString('base64');
-    headers.authorization = `Basic ${credentials}`;
-  }
-  return headers;
+/** Headers of every request to a BMC, but what proves who we are. */
+export function requestHeaders({ address, proxy }: EndpointConfig): Headers {
+  return {
+    'user-agent': `outband/${VERSION}`,
+    'odata-version': '4.0',
+    ...(proxy && { forwarded: `host=${address.hostname.startsWith('[') ? `"${address.host}"` : address.host}` }),
+  };
 }
 
-export function statusError(status: number, url: URL): OutbandError {
+type Answer = Pick<Dispatcher.ResponseData, 'statusCode' | 'headers'>;
+
+function statusError({ statusCode: status, headers }: Answer, url: URL, clock: Clock): OutbandError {
   const message = `GET ${url.pathname} answered ${status}`;
   if (status === 401 || status === 403) return new OutbandError('auth_rejected', message);
+  const afterMs = parseRetryAfter([headers['retry-after']].flat()[0], Number(clock.now() / 1_000_000n));
+  if (afterMs !== undefined && (status === 429 || status === 503))
+    return new RetryableError('bmc_http_status', message, { afterMs });
   return new OutbandError('bmc_http_status', message);
 }
 
@@ -186,11 +296,8 @@ export function asBmcError(error: unknown, url: URL, signal?: AbortSignal): Outb
   if (error instanceof OutbandError) return error;
   if (signal?.aborted && signal.reason instanceof OutbandError) return signal.reason;
   const { code = '', message = '' } = error as { code?: string; message?: string };
-  const text = `GET ${url.pathname}: ${message || code}`;
-  if (/^(ERR_TLS_CERT|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|INVALID_CA|HOSTNAME_MISMATCH)/.test(code))
-    return new OutbandError('certificate_mismatch', text, { cause: error });
-  if (/^(ERR_TLS|ERR_SSL|EPROTO)/.test(code)) return new OutbandError('bmc_tls', text, { cause: error });
-  return new OutbandError('bmc_unreachable', text, { cause: error });
+  const what = `GET ${url.pathname}`;
+  return tlsFault(error, what) ?? new OutbandError('bmc_unreachable', `${what}: ${message || code}`, { cause: error });
 }
 
 /** Drops a body unread, with its connection: what it holds is the peer's choice. undici tells of that as an error. */

@@ -16,6 +16,11 @@ export interface LogService {
   readonly dateTime: string | undefined;
   /** Minutes east of UTC; 0 when it does not tell. */
   readonly offsetMinutes: number;
+  /** What the service root promises of queries: `$filter`, `$skip`. */
+  readonly canFilter: boolean;
+  readonly canSkip: boolean;
+  /** It holds what the platform wrote, in short. */
+  readonly isSel: boolean;
 }
 
 /** Whether and where a BMC streams. */
@@ -30,6 +35,7 @@ export interface Facts {
   readonly serviceUuid?: string | undefined;
   readonly redfishVersion?: string | undefined;
   readonly firmwareVersion?: string | undefined;
+  readonly managerSerial?: string | undefined;
 }
 
 export interface Discovery {
@@ -42,7 +48,9 @@ export interface Discovery {
 /** The service root; every other resource is found by following its links. */
 export async function readRoot(client: RedfishClient, signal: AbortSignal): Promise<JsonObject> {
   try {
-    return (await client.get('/redfish/v1/', signal)).body;
+    const { body } = (await client.get('/redfish/v1/', signal, { open: true }))!;
+    client.credentials.learn(isObject(body.Links) ? linkOf(body.Links.Sessions) : undefined);
+    return body;
   } catch (error) {
     if (error instanceof OutbandError && /answered (404|410)$/.test(error.message))
       throw new OutbandError('service_root_not_found', error.message, { cause: error });
@@ -124,15 +132,17 @@ export async function discoverLogs(options: DiscoverOptions): Promise<Discovery>
   const chassis = await membersOf(linkOf(root.Chassis), ownerOf);
   const managers = await membersOf(linkOf(root.Managers), ownerOf);
   const services = new Map<string, LogService>();
+  const features = isObject(root.ProtocolFeaturesSupported) ? root.ProtocolFeaturesSupported : {};
+  const asService = (resource: Resource) => serviceOf(resource, features);
   for (const { logServices } of [...systems, ...chassis, ...managers])
-    for (const service of await membersOf(logServices, serviceOf))
+    for (const service of await membersOf(logServices, asService))
       if (service && services.size < MAX_SERVICES && !exclude.some((part) => service.path.includes(part)))
         services.set(service.path, services.get(service.path) ?? service);
   for (const service of previous) {
     const unread = failures.some(({ path }) => service.path === path || service.path.startsWith(`${path}/`));
     if (unread && !services.has(service.path)) services.set(service.path, service);
   }
-  return { services: [...services.values()], facts: factsOf(root, systems, managers), failures };
+  return { services: selLast([...services.values()]), facts: factsOf(root, systems, managers), failures };
 }
 
 function ownerOf({ body }: Resource): Owner {
@@ -148,11 +158,25 @@ function ownerOf({ body }: Resource): Owner {
   };
 }
 
-function serviceOf({ url, body }: Resource): LogService | undefined {
+/** Where one event stands in an event log and in the SEL, the event log tells more of it: that one is sent. */
+function selLast(services: readonly LogService[]): readonly LogService[] {
+  return [...services.filter(({ isSel }) => !isSel), ...services.filter(({ isSel }) => isSel)];
+}
+
+function serviceOf({ url, body }: Resource, features: JsonObject): LogService | undefined {
   const entries = linkOf(body.Entries);
   if (entries === undefined) return undefined;
   const offsetMinutes = parseOffset(body.DateTimeLocalOffset) ?? 0;
-  return { path: canonicalPath(url), entries, dateTime: textOf(body.DateTime), offsetMinutes };
+  const path = canonicalPath(url);
+  return {
+    path,
+    entries,
+    dateTime: textOf(body.DateTime),
+    offsetMinutes,
+    canFilter: features.FilterQuery === true,
+    canSkip: features.TopSkipQuery === true,
+    isSel: body.LogEntryType === 'SEL' || /sel$/i.test(path),
+  };
 }
 
 function factsOf(root: JsonObject, systems: readonly Owner[], managers: readonly Owner[]): Facts {
@@ -165,6 +189,7 @@ function factsOf(root: JsonObject, systems: readonly Owner[], managers: readonly
     serviceUuid: textOf(root.UUID),
     redfishVersion: textOf(root.RedfishVersion),
     firmwareVersion: managers.map(({ facts }) => facts.firmwareVersion).find((version) => version !== undefined),
+    managerSerial: managers.map(({ facts }) => facts.serialNumber).find((serial) => serial !== undefined),
   };
 }
 

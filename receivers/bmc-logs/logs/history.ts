@@ -20,3 +20,24 @@ export function historyOf(times: readonly EventTime[], cutOffNanos: bigint | und
     return last === undefined || last < cutOffNanos;
   });
 }
+
+/**
+ * What another tool, which kept the last integer Id that it saw, says of entries.
+ * @param ids of the entries
+ * @param lastId undefined: nothing
+ * @returns whether an entry was seen; undefined where that tool does not say
+ */
+export function importedRule(
+  ids: readonly (string | undefined)[],
+  lastId: number | undefined,
+): (index: number) => boolean | undefined {
+  const numbers = ids.map((id) => (id !== undefined && /^\d{1,15}$/.test(id) ? Number(id) : undefined));
+  const largest = numbers.reduce<number>((most, number) => Math.max(most, number ?? 0), 0);
+  // Smaller than what was seen: the log was cleared since, and its Ids began anew.
+  const wasCleared = lastId !== undefined && largest < lastId;
+  return (index) => {
+    const number = numbers[index];
+    if (lastId === undefined || number === undefined) return undefined;
+    return !wasCleared && number <= lastId;
+  };
+}

@@ -13,11 +13,16 @@ export interface StoredPart {
   release(): void;
 }
 
-interface Pending {
+/** One telling that waits for the other. */
+export interface Pending {
   readonly what: Keys;
   /** Complete reads of all services when it was added. */
   readonly reads: number;
   readonly part: StoredPart | undefined;
+  /** Log service that told it, if it was one. */
+  readonly service: string | undefined;
+  /** The other telling has come. */
+  joined: boolean;
 }
 
 /**
@@ -29,14 +34,16 @@ export class JoinLedger {
   readonly #sides = { sse: new PendingSet(), poll: new PendingSet() };
   #reads = 0;
 
-  /** Takes the other telling of this happening out of the ledger; true if there was one. */
-  join(what: Happening): boolean {
+  /** Takes the other telling of this happening out of the ledger, if there was one. */
+  join(what: Happening): Pending | undefined {
     return this.#sides[what.transport === 'sse' ? 'poll' : 'sse'].take(what);
   }
 
   /** A read told this, and it was sent; a stream may tell it, too. */
-  addRead(what: Happening): void {
-    this.#sides.poll.add({ what: keysOf(what), reads: this.#reads, part: undefined });
+  addRead(what: Happening): Pending {
+    const pending = { what: keysOf(what), reads: this.#reads, part: undefined, service: what.service, joined: false };
+    this.#sides.poll.add(pending);
+    return pending;
   }
 
   /**
@@ -44,7 +51,7 @@ export class JoinLedger {
    * @param part where its keys are stored
    */
   addTold(what: PendingKeys, part: StoredPart | undefined): void {
-    this.#sides.sse.add({ what, reads: this.#reads, part });
+    this.#sides.sse.add({ what, reads: this.#reads, part, service: undefined, joined: false });
   }
 
   /** All services were read completely. */
@@ -67,12 +74,15 @@ class PendingSet {
     if (this.#inOrder.size > MOST_PENDING) this.#remove(this.#inOrder.values().next().value!);
   }
 
-  take(what: Keys): boolean {
+  take(what: Keys): Pending | undefined {
     const found =
       this.#byUri.get(what.uri ?? '')?.find(({ what: other }) => isSameEntry(other, what)) ??
       this.#byContent.get(what.content)?.find(({ what: other }) => isSameContent(other, what));
-    if (found) this.#remove(found);
-    return found !== undefined;
+    if (found) {
+      this.#remove(found);
+      found.joined = true;
+    }
+    return found;
   }
 
   expire(reads: number): void {

@@ -1,11 +1,17 @@
 import type { Clock } from '../../../src/component/clock.ts';
 import type { Host, Logger } from '../../../src/component/component.ts';
 import type { KeyValue } from '../../../src/component/storage.ts';
+import { EndpointState, type StoredState } from '../endpoint-state.ts';
+import { isObject } from '../json.ts';
 import { ServiceCursor, type StoredCursor } from './cursor.ts';
 import type { PendingKeys, StoredPart } from './ledger.ts';
 
 const SERVICE = 'service/';
 const TOLD = 'told/';
+/** Before the name of an endpoint; no name begins like this. */
+const STATE = '~state/';
+/** State of an endpoint that is gone is kept for so long: it may come back. */
+const KEPT_MS = 7 * 86_400_000;
 /** A store that did not take positions is asked again after this time. */
 const RETRY_MS = 5_000;
 /** Of a cursor in one value; the store takes 1 MiB. */
@@ -14,6 +20,7 @@ const PIECE_CHARS = 512 * 1024;
 /** What an endpoint knew when the former process ended. */
 export interface KnownBefore {
   readonly cursors: ReadonlyMap<string, ServiceCursor>;
+  readonly state: EndpointState;
   /** What the stream had told and no read had shown yet, with the parts that they are stored in. */
   readonly told: readonly (readonly [PendingKeys, StoredPart])[];
 }
@@ -52,8 +59,27 @@ export class Positions {
     this.#writing = this.#write();
   }
 
-  unreadable(key: string, error: unknown): void {
+  /** Kept under another name for whoever wants to look, and never read again. */
+  unreadable(key: string, value: string, error: unknown): void {
     this.#logger.warn('a stored position cannot be read; its log is read again', { key, error });
+    this.change(key, () => undefined);
+    this.change(`~unreadable/${key}`, () => value);
+  }
+
+  /**
+   * Lets the state of endpoints go that have been gone for a week.
+   * @param current names of the endpoints that there are
+   */
+  async forgetGone(current: ReadonlySet<string>): Promise<void> {
+    const nowMs = Number(this.#clock.now() / 1_000_000n);
+    for (const [key, value] of await this.#store.list(STATE)) {
+      const name = key.slice(STATE.length);
+      if (current.has(name)) continue;
+      const state = readState(value) ?? {};
+      if (state.goneMs === undefined) this.change(key, () => JSON.stringify({ ...state, goneMs: nowMs }));
+      else if (nowMs - state.goneMs >= KEPT_MS)
+        for (const old of [key, ...(await this.#store.list(`${name}/`)).keys()]) this.change(old, () => undefined);
+    }
   }
 
   /** Writes what has changed, once more; what the store does not take now is given up. */
@@ -89,12 +115,14 @@ export class Positions {
 
 /** The positions of one endpoint. */
 export class EndpointPositions {
+  readonly #endpoint: string;
   readonly #prefix: string;
   readonly #all: Positions;
   readonly #store: KeyValue;
   #nextTold = 0;
 
   constructor(endpoint: string, all: Positions, store: KeyValue) {
+    this.#endpoint = endpoint;
     this.#prefix = `${endpoint}/`;
     this.#all = all;
     this.#store = store;
@@ -103,6 +131,10 @@ export class EndpointPositions {
   /** Once, before anything is read. */
   async load(): Promise<KnownBefore> {
     const stored = join(await this.#store.list(this.#prefix));
+    const stateKey = `${STATE}${this.#endpoint}`;
+    const storedState = (await this.#store.list(stateKey)).get(stateKey);
+    const state = storedState === undefined ? {} : readState(storedState);
+    if (!state) this.#all.unreadable(stateKey, storedState!, new Error('no JSON object'));
     const cursors = new Map<string, ServiceCursor>();
     const told: (readonly [PendingKeys, StoredPart])[] = [];
     for (const [key, value] of stored) {
@@ -118,11 +150,11 @@ export class EndpointPositions {
           for (const one of keys) told.push([one, part]);
         }
       } catch (error) {
-        // What is not known is read again.
-        this.#all.unreadable(key, error);
+        this.#all.unreadable(key, value, error);
       }
     }
-    return { cursors, told };
+    const onChange = (changed: StoredState) => this.#all.change(stateKey, () => JSON.stringify(changed));
+    return { cursors, told, state: new EndpointState({ ...state, goneMs: undefined }, onChange) };
   }
 
   /** @param id of the service, short */
@@ -145,6 +177,15 @@ export class EndpointPositions {
         if (--left === 0) this.#all.change(key, () => undefined);
       },
     };
+  }
+}
+
+function readState(text: string): StoredState | undefined {
+  try {
+    const state: unknown = JSON.parse(text);
+    return isObject(state as never) ? (state as StoredState) : undefined;
+  } catch {
+    return undefined;
   }
 }
 

@@ -3,9 +3,10 @@ import type { RedfishClient } from '../client/redfish-client.ts';
 import { fromEntry, type Happening } from '../happening.ts';
 import { type JsonObject, objectsOf, textOf } from '../json.ts';
 import { eventTime } from '../record/time.ts';
-import type { ServiceCursor, Verdict } from './cursor.ts';
+import { type LogReset, rankOf, type ServiceCursor, type Survey } from './cursor.ts';
 import { type LogService, pathOfMember } from './discovery.ts';
-import { oldestFirst } from './order.ts';
+import { directionOf, oldestFirst } from './order.ts';
+import { type ReadPlan, wholeRead } from './read-plan.ts';
 
 export const READ_LIMITS = {
   pagesPerRead: 1_000,
@@ -39,12 +40,18 @@ export interface ReadOptions {
   /** Lets others have a turn. */
   readonly pause: () => Promise<void>;
   readonly nowNanos: bigint;
+  /** Cheaper than the whole log, where it may be. */
+  readonly plan: ReadPlan;
+  /** Older entries are not wanted at first contact; undefined: all are. Nanoseconds since the epoch. */
+  readonly historyEnds: bigint | undefined;
   readonly signal: AbortSignal;
 }
 
 export interface UnknownEntry {
   readonly entry: Happening;
-  readonly verdict: Exclude<Verdict, 'known'>;
+  readonly verdict: 'new' | 'updated';
+  /** Entries of the same content that this read has shown before it. */
+  readonly equals: number;
   /** Of its member, when that was only a link. */
   readonly link: string | undefined;
 }
@@ -53,61 +60,89 @@ export interface ReadResult {
   /** Entries that are not known yet, oldest first. Also those of a read that ended early. */
   readonly unknown: readonly UnknownEntry[];
   /** All pages were seen, without error. */
+  readonly whole: boolean;
+  /** Whatever is new was seen: by all pages, or by a shorter way. */
   readonly complete: boolean;
   /** There is no more to be seen of this log now: all pages were seen, or no more can be, however often it is read. */
   readonly reachedEnd: boolean;
   /** Entries that this read showed. */
   readonly entries: number;
   readonly pages: number;
+  /** Known entries whose text alone is another one. */
+  readonly reworded: number;
+  readonly reset?: LogReset;
+  /** This form of a query cannot be trusted on this BMC; the log was read whole instead. */
+  readonly failedShortcut?: 'filter' | 'skip';
   /** Why the read ended early: a limit that is counted, or an error. */
   readonly limit?: 'pages' | 'entries' | 'bytes' | 'time' | 'link_fetches' | 'page_loop' | 'page_size';
   readonly error?: unknown;
 }
 
 /** What a walk finds out about its own assumptions. */
-type Restart = 'sequence_not_unique' | 'links_reused' | 'cleared';
+type Restart =
+  | { readonly again: 'sequence_not_unique' | 'links_reused' | 'shortcut_failed' }
+  | { readonly again: 'cleared'; readonly reset: LogReset };
 
-/** Reads a log service from its first page to its last. Known entries are dropped page by page, so memory stays small. */
+/**
+ * Reads what is new in a log service: by the shorter way of its plan, or from its first page to its last. Known entries are
+ * dropped page by page, so memory stays small.
+ */
 export async function readService(options: ReadOptions): Promise<ReadResult> {
   const { cursor } = options;
+  let { plan } = options;
+  let more: Pick<ReadResult, 'reset' | 'failedShortcut'> = {};
   for (let rekey = false; ; ) {
-    const result = await walk(options, rekey);
+    const result = await walk(options, plan, rekey);
+    if (!('again' in result)) return { ...result, ...more };
     // Each assumption is given up once, so this ends.
-    if (result === 'sequence_not_unique') {
+    if (result.again === 'sequence_not_unique') {
       cursor.useSequence = false;
       rekey = true;
-    } else if (result === 'links_reused') cursor.forgetLinks();
-    else if (result === 'cleared') cursor.forgetAll();
-    else return result;
+    } else if (result.again === 'links_reused') cursor.forgetLinks();
+    else if (result.again === 'cleared') {
+      more = { ...more, reset: result.reset };
+      cursor.forgetAll();
+    } else if (plan.kind !== 'whole') more = { ...more, failedShortcut: plan.kind };
+    plan = wholeRead(options.service);
   }
 }
 
 /** @param rekey entries are known by their vendor sequence, and from now on by their Id */
-async function walk(options: ReadOptions, rekey: boolean): Promise<ReadResult | Restart> {
+async function walk(options: ReadOptions, plan: ReadPlan, rekey: boolean): Promise<ReadResult | Restart> {
   const { client, service, cursor, budget, monotonic, pause, signal } = options;
   const unknown: UnknownEntry[] = [];
   const inThisRead = new Set<string>();
+  const equals = new Map<string, number>();
   const sequences = new Set<string>();
   const pagesSeen = new Set<string>();
-  const seen = { entries: 0, datedKnown: 0, undatedKnown: 0 };
+  const seen = { entries: 0, knownDated: 0, knownUndated: 0, sameContent: 0, reworded: 0 };
+  const ranks: Ranks = { largest: undefined, smallestUnknown: undefined };
+  const places: (bigint | undefined)[] = [];
   let error: unknown;
   const fromStart = cursor.resumeAt === undefined;
-  if (fromStart) cursor.beginRead();
-  let link: string | undefined = cursor.resumeAt ?? service.entries;
+  const isWhole = fromStart && plan.kind === 'whole';
+  if (fromStart) cursor.entriesBefore = 0;
+  if (isWhole) cursor.beginRead();
+  let link: string | undefined = cursor.resumeAt ?? plan.link;
   cursor.resumeAt = undefined;
 
-  const end = (reachedEnd: boolean, limit?: ReadResult['limit']): ReadResult => ({
+  const end = (reachedEnd: boolean, { limit, isShort = false, reset }: Ending = {}): ReadResult => ({
     unknown: oldestFirst(unknown, ({ entry }) => entry),
     reachedEnd,
+    whole: reachedEnd && !isShort && limit === undefined && error === undefined,
     complete: reachedEnd && limit === undefined && error === undefined,
-    entries: seen.entries,
+    entries: cursor.entriesBefore + seen.entries,
     pages: pagesSeen.size,
+    reworded: seen.reworded,
+    ...(reset && { reset }),
     ...(limit && { limit }),
     ...(error !== undefined && { error }),
   });
   const stopAt = (limit: NonNullable<ReadResult['limit']>): ReadResult => {
     cursor.resumeAt = link;
-    return end(false, limit);
+    const result = end(false, { limit });
+    cursor.entriesBefore = result.entries;
+    return result;
   };
 
   while (link !== undefined) {
@@ -118,13 +153,18 @@ async function walk(options: ReadOptions, rekey: boolean): Promise<ReadResult | 
     let page: JsonObject;
     let bytes: number;
     try {
-      const resource = await client.get(link, signal);
+      const ifNoneMatch = pagesSeen.size === 0 ? plan.ifNoneMatch : undefined;
+      const resource = await client.get(link, signal, { ifNoneMatch });
+      if (!resource) return end(true, { isShort: true });
       page = resource.body;
       bytes = resource.bytes;
-      if (pagesSeen.has(resource.url.href)) return end(true, 'page_loop');
+      if (pagesSeen.has(resource.url.href)) return end(true, { limit: 'page_loop' });
+      if (isWhole && pagesSeen.size === 0) cursor.etag = resource.etag;
       pagesSeen.add(resource.url.href);
     } catch (cause) {
       if (signal.aborted) throw cause;
+      if (pagesSeen.size === 0 && (plan.kind === 'filter' || plan.kind === 'skip')) return { again: 'shortcut_failed' };
+      cursor.etag = undefined;
       error ??= cause;
       return end(false);
     }
@@ -139,29 +179,91 @@ async function walk(options: ReadOptions, rekey: boolean): Promise<ReadResult | 
     error ??= members.error;
     budget.entries -= members.fetched.length;
     seen.entries += members.known + members.fetched.length;
+    let newestHere: bigint | undefined;
+    let tooOldHere = 0;
     for (const [index, { json, link: memberLink }] of members.fetched.entries()) {
       if (index % MEMBERS_PER_SLICE === MEMBERS_PER_SLICE - 1) await pause();
       const entry = toEntry(json, memberLink, options);
+      const rank = rankOf(entry);
+      if (isWhole) places.push(rank ?? entry.time.epochNanos);
       if (inThisRead.has(fullKey(entry))) continue;
       inThisRead.add(fullKey(entry));
       if (entry.sequence !== undefined) {
-        if (sequences.has(entry.sequence)) return 'sequence_not_unique';
+        if (sequences.has(entry.sequence)) return { again: 'sequence_not_unique' };
         sequences.add(entry.sequence);
       }
-      if (rekey && cursor.judge(toEntry(json, memberLink, options, true)) === 'known') cursor.mark(entry, memberLink);
-      const verdict = cursor.judge(entry);
-      if (verdict !== 'known') unknown.push({ entry, verdict, link: memberLink });
-      else if (entry.time.epochNanos === undefined) seen.undatedKnown++;
-      else seen.datedKnown++;
+      const before = equals.get(entry.content) ?? 0;
+      equals.set(entry.content, before + 1);
+      if (rekey && cursor.judge(toEntry(json, memberLink, options, true)) === 'known')
+        cursor.mark(entry, memberLink, before);
+      const verdict = cursor.judge(entry, before);
+      ranks.largest = larger(ranks.largest, rank);
+      newestHere = larger(newestHere, rank);
+      if (isOlder(entry, options.historyEnds)) tooOldHere++;
+      if (verdict === 'new' || verdict === 'updated') {
+        unknown.push({ entry, verdict, equals: before, link: memberLink });
+        ranks.smallestUnknown = smaller(ranks.smallestUnknown, rank);
+        if (verdict === 'new' && cursor.knowsContent(entry, before)) seen.sameContent++;
+        continue;
+      }
+      if (verdict === 'reworded') seen.reworded++;
+      if (entry.time.epochNanos === undefined) seen.knownUndated++;
+      else seen.knownDated++;
     }
-    if (unknown.length > knownBefore) budget.bytes -= bytes;
-    if (listed.length > READ_LIMITS.entriesPerPoll) return end(true, 'page_size');
+    seen.knownDated += members.known;
+    const hasNew = unknown.length > knownBefore;
+    if (hasNew) budget.bytes -= bytes;
+    if (listed.length > READ_LIMITS.entriesPerPoll) return end(true, { limit: 'page_size' });
     if (members.cut) return stopAt('link_fetches');
     link = textOf(page['Members@odata.nextLink']) ?? textOf(page['@odata.nextLink']);
+    if (link === undefined || error !== undefined) continue;
+    // Newest first: behind a page that is known all are known, and behind one that is too old all are.
+    if (plan.stopsAtKnown && fromStart && listed.length > 0 && !hasNew && !cursor.linksReused)
+      return end(true, { isShort: true });
+    const isOld = cursor.firstContact && tooOldHere === listed.length && tooOldHere > 0;
+    if (isOld && directionOf(places) === 'newest_first') {
+      cursor.setFloor(options.historyEnds!, newestHere);
+      return end(true, { isShort: true });
+    }
   }
-  if (error === undefined && cursor.linksReused) return 'links_reused';
-  if (error === undefined && fromStart && cursor.wasCleared(seen)) return 'cleared';
-  return end(true);
+  if (error !== undefined) return end(true);
+  const foundAnchor = seen.knownDated + seen.knownUndated > 0;
+  if (plan.kind === 'filter' || plan.kind === 'skip') {
+    const allBack = seen.entries >= cursor.count;
+    return foundAnchor && !allBack ? end(true, { isShort: true }) : { again: 'shortcut_failed' };
+  }
+  if (!isWhole) return end(true);
+  if (cursor.linksReused) return { again: 'links_reused' };
+  const direction = directionOf(places);
+  if (direction !== undefined) cursor.newestFirst = direction === 'newest_first';
+  const survey: Survey = { ...seen, largest: ranks.largest, smallestUnknown: ranks.smallestUnknown };
+  const reset = cursor.resetOf(survey);
+  if (reset?.kind === 'cleared' && seen.entries > 0) return { again: 'cleared', reset };
+  return end(true, { ...(reset && { reset }) });
+}
+
+interface Ending {
+  readonly limit?: ReadResult['limit'];
+  /** Not all pages were looked at, for nothing new can be behind them. */
+  readonly isShort?: boolean;
+  readonly reset?: LogReset;
+}
+
+interface Ranks {
+  largest: bigint | undefined;
+  smallestUnknown: bigint | undefined;
+}
+
+function larger(a: bigint | undefined, b: bigint | undefined): bigint | undefined {
+  return a === undefined || (b !== undefined && b > a) ? b : a;
+}
+
+function smaller(a: bigint | undefined, b: bigint | undefined): bigint | undefined {
+  return a === undefined || (b !== undefined && b < a) ? b : a;
+}
+
+function isOlder({ time }: Happening, than: bigint | undefined): boolean {
+  return than !== undefined && time.epochNanos !== undefined && time.epochNanos < than;
 }
 
 function toEntry(

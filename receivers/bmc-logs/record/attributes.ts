@@ -12,6 +12,8 @@ export interface RecordContext {
   readonly readReason: 'initial' | 'periodic' | 'gap_fill' | 'reconcile' | undefined;
   readonly sseId: string | undefined;
   readonly updated: boolean;
+  /** How often its log had begun anew; undefined for an event. */
+  readonly generation: number | undefined;
   readonly history: boolean;
   readonly loss: boolean;
   /** The body was cut. */
@@ -64,6 +66,7 @@ export function attributesOf(what: Happening, context: RecordContext): Attribute
   set('redfish.entry.id', id);
   set('redfish.entry.type', textOf(json.EntryType));
   set('redfish.entry.sequence', sequence === undefined ? undefined : exactInteger(sequence));
+  set('redfish.entry.generation', context.generation);
   set('redfish.entry.count', countOf(json));
   set('redfish.entry.updated', textOf(oem(json, 'Updated')) ?? textOf(json.Modified));
   set('redfish.entry.code', json.EntryCode);

@@ -1,7 +1,7 @@
 import type { InstrumentationScope } from '@opentelemetry/core';
 import { type Resource, resourceFromAttributes } from '@opentelemetry/resources';
 import { VERSION } from '../../../src/component/version.ts';
-import type { EndpointConfig } from '../config.ts';
+import type { EndpointConfig } from '../endpoint-settings.ts';
 import type { Facts } from '../logs/discovery.ts';
 
 /** One for all records of the receiver. */

@@ -10,7 +10,7 @@ export type Decoded =
   | { readonly kind: 'reference'; readonly json: JsonObject }
   /** Proof of life. */
   | { readonly kind: 'heartbeat' }
-  | { readonly kind: 'metric_report' }
+  | { readonly kind: 'metric_report'; readonly json: JsonObject }
   | { readonly kind: 'unreadable'; readonly text: string; readonly error: string }
   /** Events beyond the limit of one payload; the log has them. */
   | { readonly kind: 'cut' };
@@ -27,7 +27,7 @@ export function decodePayload(data: string): Decoded[] {
     return [{ kind: 'unreadable', text: data, error: describeError(error) }];
   }
   if (!isObject(payload)) return [{ kind: 'unreadable', text: data, error: 'no JSON object' }];
-  if (textOf(payload['@odata.type'])?.startsWith('#MetricReport.')) return [{ kind: 'metric_report' }];
+  if (textOf(payload['@odata.type'])?.startsWith('#MetricReport.')) return [{ kind: 'metric_report', json: payload }];
 
   const { Events: events } = payload;
   if (events === undefined) return isEvent(payload) ? [decodeEvent(payload)] : [unreadable(payload)];

@@ -1,25 +1,32 @@
-import { Client, type Dispatcher } from 'undici';
+import { type buildConnector, Client, type Dispatcher } from 'undici';
 import type { Clock } from '../../../src/component/clock.ts';
 import { type Deadline, deadline } from '../../../src/component/deadline.ts';
 import { OutbandError } from '../../../src/component/errors.ts';
 import { parseRetryAfter } from '../../../src/resilience/retry-after.ts';
 import { type ConnectOutcome, classifyAnswer, classifyError } from '../classify-connect.ts';
-import type { createConnector } from '../client/connector.ts';
+import type { Headers } from '../client/credentials.ts';
 import { asBmcError, REDIRECTS, requestHeaders } from '../client/redfish-client.ts';
-import type { EndpointConfig } from '../config.ts';
+import type { EndpointConfig } from '../endpoint-settings.ts';
 import { type SseMessage, SseReader } from './sse-reader.ts';
 
 /** Messages and characters that may wait for the consumer; beyond it the socket is not read. */
 const MAX_WAITING_MESSAGES = 1_000;
 const MAX_WAITING_CHARS = 1024 * 1024;
 
-/** Why a stream ended. */
-export type StreamEnd = 'eof' | 'reset' | 'idle' | 'size' | 'stop';
+/** Keep-alive comments that show how long a silence is normal, and the least that silence is given then. */
+const COMMENTS_TO_TRUST = 2;
+const LEAST_COMMENT_SILENCE_MS = 90_000;
+const COMMENT_GAPS = 3;
+
+/** Why a stream ended. `reader_slow`: the peer closed while the pipeline kept us from reading. */
+export type StreamEnd = 'eof' | 'reset' | 'idle' | 'size' | 'reader_slow' | 'stop';
 
 export interface OpenStreamOptions {
   readonly endpoint: EndpointConfig;
-  readonly connector: Awaited<ReturnType<typeof createConnector>>;
+  readonly connector: buildConnector.connector;
   readonly url: URL;
+  /** What proves who we are. */
+  readonly proof: Headers;
   readonly lastEventId: string | undefined;
   /** Milliseconds from the request on the wire to the end of the headers. */
   readonly headerTimeoutMs: number;
@@ -27,6 +34,8 @@ export interface OpenStreamOptions {
   readonly idleTimeoutMs: number;
   readonly clock: Clock;
   readonly onRetry: (ms: number) => void;
+  /** Called with every chunk: the BMC lives. */
+  readonly onBytes: () => void;
   readonly signal: AbortSignal;
 }
 
@@ -44,6 +53,10 @@ export interface EventStream {
   /** When that was, in monotonic milliseconds; now, while it is open. */
   readonly endedAt: number;
   readonly lastEventId: string | undefined;
+  /** Of the body so far. */
+  readonly bytes: number;
+  /** Monotonic milliseconds. */
+  readonly lastByteAt: number;
   close(): void;
 }
 
@@ -54,8 +67,8 @@ export interface Redirect {
 
 /** Opens a stream. undici's dispatch API takes half the memory of `fetch`, and gives pause and resume. */
 export async function openStream(options: OpenStreamOptions): Promise<EventStream | ConnectOutcome | Redirect> {
-  const { endpoint, connector, url, lastEventId, signal } = options;
-  const client = new Client(endpoint.address, {
+  const { endpoint, connector, url, proof, lastEventId, signal } = options;
+  const client = new Client(endpoint.proxy ?? endpoint.address, {
     connect: connector,
     headersTimeout: 0,
     bodyTimeout: 0,
@@ -70,6 +83,7 @@ export async function openStream(options: OpenStreamOptions): Promise<EventStrea
       method: 'GET',
       headers: {
         ...requestHeaders(endpoint),
+        ...proof,
         accept: 'text/event-stream',
         'accept-encoding': 'identity',
         'cache-control': 'no-cache',
@@ -94,7 +108,11 @@ class DispatchedStream implements EventStream, Dispatcher.DispatchHandler {
   #controller: Dispatcher.DispatchController | undefined;
   #headerLimit: Deadline | undefined;
   #accepted = false;
-  #lastByteAt = 0;
+  bytes = 0;
+  lastByteAt = 0;
+  #comments = 0;
+  #lastCommentAt = 0;
+  #longestCommentGapMs = 0;
   #waiting: SseMessage[] = [];
   #waitingChars = 0;
   /** Resolves the pending `next`. */
@@ -112,6 +130,7 @@ class DispatchedStream implements EventStream, Dispatcher.DispatchHandler {
         this.#waitingChars += message.data.length;
       },
       onRetry: options.onRetry,
+      onComment: () => this.#noteComment(),
     });
   }
 
@@ -177,13 +196,15 @@ class DispatchedStream implements EventStream, Dispatcher.DispatchHandler {
       return;
     }
     this.#accepted = true;
-    this.#lastByteAt = this.#options.clock.monotonic();
+    this.lastByteAt = this.#options.clock.monotonic();
     this.#settleOpened(undefined);
     void this.#watchIdle();
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    this.#lastByteAt = this.#options.clock.monotonic();
+    this.lastByteAt = this.#options.clock.monotonic();
+    this.bytes += chunk.length;
+    this.#options.onBytes();
     this.#reader.feed(chunk);
     if (this.#reader.tooLarge) return this.#finish('size');
     if (this.#waiting.length > MAX_WAITING_MESSAGES || this.#waitingChars > MAX_WAITING_CHARS) controller.pause();
@@ -191,13 +212,27 @@ class DispatchedStream implements EventStream, Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
-    this.#finish('eof');
+    this.#finish(this.#controller?.paused ? 'reader_slow' : 'eof');
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     this.#headerLimit?.[Symbol.dispose]();
     if (!this.#accepted) this.#settleOpened(classifyError(asBmcError(error, this.#options.url)));
-    this.#finish('reset');
+    this.#finish(this.#controller?.paused ? 'reader_slow' : 'reset');
+  }
+
+  #noteComment(): void {
+    const now = this.#options.clock.monotonic();
+    if (this.#comments++ > 0)
+      this.#longestCommentGapMs = Math.max(this.#longestCommentGapMs, now - this.#lastCommentAt);
+    this.#lastCommentAt = now;
+  }
+
+  /** A BMC that writes comments may be missed sooner. */
+  get #idleLimitMs(): number {
+    const { idleTimeoutMs } = this.#options;
+    if (this.#comments < COMMENTS_TO_TRUST) return idleTimeoutMs;
+    return Math.min(idleTimeoutMs, Math.max(LEAST_COMMENT_SILENCE_MS, COMMENT_GAPS * this.#longestCommentGapMs));
   }
 
   /** A long silence with an open socket: the peer may be gone without a word. */
@@ -207,10 +242,11 @@ class DispatchedStream implements EventStream, Dispatcher.DispatchHandler {
     try {
       for (;;) {
         // While we do not read, silence says nothing about the peer.
-        if (this.#controller?.paused) this.#lastByteAt = clock.monotonic();
-        const left = this.#lastByteAt + idleTimeoutMs - clock.monotonic();
+        if (this.#controller?.paused) this.lastByteAt = clock.monotonic();
+        const left = this.lastByteAt + this.#idleLimitMs - clock.monotonic();
         if (left <= 0) return this.#finish('idle');
-        await clock.sleep(left, this.#ended.signal);
+        // Comments that begin meanwhile make the limit shorter.
+        await clock.sleep(Math.min(left, LEAST_COMMENT_SILENCE_MS), this.#ended.signal);
       }
     } catch {
       // The stream has ended first.

@@ -14,6 +14,8 @@ export interface SseCallbacks {
   readonly onMessage: (message: SseMessage) => void;
   /** A wait before reconnects that the server wishes, in milliseconds. */
   readonly onRetry: (ms: number) => void;
+  /** A line that carries nothing: it keeps the connection alive. */
+  readonly onComment: () => void;
 }
 
 /**
@@ -28,7 +30,7 @@ export class SseReader {
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   readonly #parser: EventSourceParser;
 
-  constructor({ onMessage, onRetry }: SseCallbacks) {
+  constructor({ onMessage, onRetry, onComment }: SseCallbacks) {
     this.#parser = createParser({
       maxBufferSize: MAX_SSE_EVENT_CHARS,
       onEvent: ({ data, id }) => {
@@ -40,6 +42,7 @@ export class SseReader {
         if (id !== '0' && HEADER_ID.test(id)) this.lastEventId = id;
       },
       onRetry,
+      onComment,
       onError: (error) => {
         if (error.type === 'max-buffer-size-exceeded') this.tooLarge = true;
       },

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { ClientAuth } from '../../component/client-auth.ts';
+import type { BasicAuth } from '../../component/client-auth.ts';
 import { defineExtension } from '../../component/factory.ts';
 import { Secret } from '../../component/secret.ts';
 import { secret, text } from '../../config/schema/values.ts';
@@ -15,12 +15,17 @@ const schema = z.strictObject({
 
 export default defineExtension({
   type: 'basic_auth',
-  summary: 'Gives exporters the account of HTTP Basic.',
+  summary: 'Gives exporters and receivers the account of HTTP Basic.',
   stability: 'beta',
   schema,
-  create({ config }): ClientAuth {
+  create({ config }): BasicAuth {
     const { username, password } = config.client_auth;
     const value = new Secret(`Basic ${Buffer.from(`${username}:${password.reveal()}`).toString('base64')}`);
-    return { start: async () => {}, shutdown: async () => {}, authorization: async () => value };
+    return {
+      start: async () => {},
+      shutdown: async () => {},
+      authorization: async () => value,
+      account: async () => ({ username, password }),
+    };
   },
 });

@@ -19,7 +19,8 @@ test('a BMC that asks for credentials gets them', async (t) => {
     before: (all) => void all.bmc(0).append(),
   });
   await allDelivered();
-  assert.ok(fleet.bmc(0).journal.every(({ authorized }) => authorized));
+  const closed = fleet.bmc(0).journal.filter(({ path }) => path !== '/redfish/v1/');
+  assert.ok(closed.length > 0 && closed.every(({ authorized }) => authorized));
 });
 
 test('a wrong password is told as such, with the code that names the remedy', async (t) => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { bmcReaders } from '../../support/bmc-readers.ts';
+import { bmcReaders, pollOf, serviceAt } from '../../support/bmc-readers.ts';
 import { forAll } from '../../support/property.ts';
 
 /** JSON in which the names that the reader knows hold anything at all. */
@@ -55,8 +55,7 @@ test('a stream may send any JSON: nothing throws, and every record has a uid and
 test('a log may hold any JSON: nothing throws, and a second read sends nothing again', () =>
   forAll(fc.array(json, { maxLength: 8 }), async (members) => {
     const { logs, received } = bmcReaders({ resource: () => ({ Members: members }) });
-    const service = { path: '/redfish/v1/X', entries: '/redfish/v1/X/Entries', dateTime: undefined, offsetMinutes: 0 };
-    const poll = () => logs.poll([service], true, 'periodic', true, new AbortController().signal);
+    const poll = () => logs.poll(pollOf([serviceAt('/redfish/v1/X')]));
     await poll();
     const first = received.length;
     await poll();

@@ -52,11 +52,11 @@ for (const [asked, expected] of [
   });
 
 for (const [code, type] of [
-  ['deadline_exceeded', 'timeout'],
+  ['deadline_exceeded', 'timeout_headers'],
   ['bmc_tls', 'tls'],
   ['bmc_unreachable', 'refused'],
   ['auth_rejected', 'auth'],
-  ['service_root_not_found', 'discovery'],
+  ['bmc_bad_body', 'body'],
 ] as const satisfies readonly (readonly [ErrorCode, string])[])
   test(`an attempt that ends with ${code} is a failure of type ${type}, never "unsupported"`, () => {
     const outcome = classifyError(new OutbandError(code, 'x'));

@@ -29,7 +29,11 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
 
 async function recordsOf(chunks: readonly Uint8Array[]) {
   const messages: SseMessage[] = [];
-  const reader = new SseReader({ onMessage: (message) => messages.push(message), onRetry: () => {} });
+  const reader = new SseReader({
+    onMessage: (message) => messages.push(message),
+    onRetry: () => {},
+    onComment: () => {},
+  });
   for (const chunk of chunks) reader.feed(chunk);
   const { stream, received } = bmcReaders({});
   await stream.take(messages);

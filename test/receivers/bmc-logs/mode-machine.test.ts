@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ConnectOutcome } from '../../../receivers/bmc-logs/classify-connect.ts';
-import { ModeMachine, type ModeSettings } from '../../../receivers/bmc-logs/mode-machine.ts';
+import { ModeMachine, type ModeSettings, type Transition } from '../../../receivers/bmc-logs/mode-machine.ts';
 
 const MINUTE = 60_000;
 const SETTINGS: ModeSettings = {
@@ -14,6 +14,7 @@ const SETTINGS: ModeSettings = {
     idle_timeout: 30 * MINUTE,
     initial_backoff: 1_000,
     max_backoff: 30_000,
+    filter: '',
   },
   auto: {
     sse_not_available_threshold: 1,
@@ -22,6 +23,8 @@ const SETTINGS: ModeSettings = {
     sse_retry_interval: 30 * MINUTE,
     sse_retry_max_interval: 360 * MINUTE,
     trial_lifetime: MINUTE,
+    persist_downgrade: true,
+    fleet_guard_ratio: 0.5,
   },
 };
 const FAILURE: ConnectOutcome = { kind: 'failure', type: 'refused', why: 'ECONNREFUSED' };
@@ -29,6 +32,8 @@ const UNSUPPORTED: ConnectOutcome = { kind: 'unsupported', why: 'no ServerSentEv
 
 const machineWith = (extra: Partial<ModeSettings> = {}, auto: Partial<ModeSettings['auto']> = {}) =>
   new ModeMachine({ ...SETTINGS, ...extra, auto: { ...SETTINGS.auto, ...auto } });
+/** The transition if polling took over by it. */
+const downgradeOf = (transition: Transition | undefined) => (transition?.to === 'polling' ? transition : undefined);
 /** Downgraded by an answer that says "no stream". */
 const polling = () => {
   const machine = machineWith();
@@ -72,7 +77,7 @@ test('streams that are accepted and closed at once are flapping: acceptance clea
   const machine = machineWith();
   for (let n = 0; n < 4; n++) {
     machine.opened(n * 1_000);
-    assert.equal(machine.ended(n * 1_000 + 10), undefined);
+    assert.equal(downgradeOf(machine.ended(n * 1_000 + 10)), undefined);
   }
   machine.opened(5_000);
   assert.equal(machine.ended(5_010)?.reason, 'stream_flapping');
@@ -83,7 +88,7 @@ test('a stream that lived long enough clears all failures', () => {
   for (let n = 0; n < 4; n++) machine.refused(n, FAILURE);
   machine.opened(100);
   assert.equal(machine.survived(30_100), undefined);
-  assert.equal(machine.ended(31_000), undefined);
+  assert.equal(downgradeOf(machine.ended(31_000)), undefined);
   for (let n = 0; n < 4; n++) assert.equal(machine.refused(31_001 + n, FAILURE), undefined);
 });
 
@@ -91,7 +96,7 @@ test('the end of a long stream is no failure', () => {
   const machine = machineWith({}, { connect_failure_threshold: 1 });
   machine.opened(0);
   machine.survived(30_000);
-  assert.equal(machine.ended(40_000), undefined);
+  assert.equal(downgradeOf(machine.ended(40_000)), undefined);
   assert.equal(machine.mode.kind, 'connecting');
 });
 
@@ -168,10 +173,10 @@ test('a trial that lives long enough restores the stream', () => {
   assert.deepEqual(machine.survived(61_000), { from: 'trial', to: 'streaming', failures: 0 });
 });
 
-test('a trial that ends early leaves polling as it is, without a transition', () => {
+test('a trial that ends early leaves polling as it is', () => {
   const machine = polling();
   machine.opened(1_000);
-  assert.equal(machine.ended(21_000), undefined);
+  assert.equal(machine.ended(21_000)?.from, 'trial');
   assert.deepEqual(machine.mode, { kind: 'polling', reason: 'sse_not_available', since: 21_000 });
   assert.equal(machine.waitBeforeAttempt(0.5), 60 * MINUTE);
 });
@@ -200,4 +205,115 @@ test('a downgrade long after the return starts afresh', () => {
   machine.ended(120 * MINUTE);
   machine.refused(121 * MINUTE, UNSUPPORTED);
   assert.equal(machine.waitBeforeAttempt(0.5), 30 * MINUTE);
+});
+
+test('a window without any stream downgrades, however far apart the failures are', () => {
+  const machine = machineWith();
+  machine.attempted(0);
+  machine.refused(35_000, FAILURE);
+  assert.equal(machine.refused(299_000, FAILURE), undefined);
+  assert.equal(machine.refused(300_000, FAILURE)?.reason, 'connect_failure_budget');
+});
+
+test('attempts that were never sent are no failures, but end the patience of a window', () => {
+  const machine = machineWith();
+  machine.attempted(0);
+  for (let n = 0; n < 2; n++) machine.refused(n, FAILURE);
+  for (let n = 0; n < 20; n++) assert.equal(machine.refused(10_000 + n, { kind: 'not_sent', why: 'hold' }), undefined);
+  assert.equal(machine.refused(300_000, { kind: 'not_sent', why: 'hold' })?.failures, 2);
+});
+
+test('streams that live forty seconds, for ever, flap after ten ends', () => {
+  const machine = machineWith();
+  for (let n = 1; n < 10; n++) {
+    machine.opened(n * 60_000);
+    machine.survived(n * 60_000 + 30_000);
+    assert.equal(downgradeOf(machine.ended(n * 60_000 + 40_000)), undefined);
+  }
+  machine.opened(600_000);
+  assert.equal(downgradeOf(machine.ended(640_000))?.reason, 'stream_flapping');
+});
+
+test('a stream that ended because we did not read counts against nobody', () => {
+  const machine = machineWith({}, { connect_failure_threshold: 1 });
+  machine.opened(0);
+  assert.equal(downgradeOf(machine.ended(10, true)), undefined);
+});
+
+test('silence ends streaming in mode auto only', () => {
+  const machine = machineWith();
+  machine.opened(0);
+  assert.equal(machine.silent(1_000)?.reason, 'silent_stream');
+  const always = machineWith({ mode: 'sse' });
+  always.opened(0);
+  assert.equal(always.silent(1_000), undefined);
+});
+
+test('a trial after silence needs an event as well as a life, in any order, within an hour', () => {
+  for (const order of ['event first', 'life first']) {
+    const machine = machineWith();
+    machine.opened(0);
+    machine.silent(1_000);
+    machine.opened(2_000);
+    assert.equal(machine.trialLimit, 60 * MINUTE);
+    const steps = [() => machine.told(3_000), () => machine.survived(63_000)];
+    if (order === 'life first') steps.reverse();
+    assert.equal(steps[0]!(), undefined);
+    assert.equal(steps[1]!()?.to, 'streaming');
+  }
+});
+
+test('a restart goes on polling with the rest of the wait, and knows how often trials have failed', () => {
+  const machine = new ModeMachine(SETTINGS, 0, { reason: 'stream_flapping', failedTrials: 2, nextTrialIn: 90_000 });
+  assert.equal(machine.waitBeforeAttempt(0.5), 90_000);
+  machine.refused(90_000, FAILURE);
+  assert.equal(machine.waitBeforeAttempt(0.5), 240 * MINUTE);
+});
+
+test('a person who asks gets a trial at once, and short waits again', () => {
+  const machine = polling();
+  for (let n = 0; n < 3; n++) machine.refused(n, FAILURE);
+  machine.retryNow();
+  assert.equal(machine.waitBeforeAttempt(0.5), 0);
+  machine.refused(5, FAILURE);
+  assert.equal(machine.waitBeforeAttempt(0.5), 60 * MINUTE);
+});
+
+test('while the fleet fails nobody is blamed for it; a stream that survives, or the end of it, leads back', () => {
+  const spend = (machine: ModeMachine, from: number) => {
+    for (let n = 0; n < 5; n++) machine.refused(from + n, FAILURE);
+    return machine.mode.kind;
+  };
+  const machine = machineWith();
+  machine.incidentBegan(0);
+  assert.equal(spend(machine, 0), 'held');
+  assert.equal(spend(machine, 100), 'held');
+  assert.ok(machine.waitBeforeAttempt(0)! > 30_000, 'rarer than without an incident');
+  machine.opened(200_000);
+  machine.ended(200_010);
+  assert.equal(machine.mode.kind, 'held');
+  machine.opened(300_000);
+  assert.equal(machine.survived(330_000)?.to, 'streaming');
+
+  const other = machineWith();
+  other.incidentBegan(0);
+  spend(other, 0);
+  assert.equal(other.incidentOver(1_000)?.to, 'connecting');
+  assert.equal(spend(other, 2_000), 'polling');
+});
+
+test('an incident takes back budget decisions of the last window, and no others', () => {
+  const spent = machineWith();
+  for (let n = 0; n < 5; n++) spent.refused(n, FAILURE);
+  assert.equal(spent.incidentBegan(MINUTE)?.to, 'held');
+  assert.equal(polling().incidentBegan(MINUTE), undefined);
+  const older = machineWith();
+  for (let n = 0; n < 5; n++) older.refused(n, FAILURE);
+  assert.equal(older.incidentBegan(6 * MINUTE), undefined);
+});
+
+test('an answer that says "no stream" is believed in an incident, too', () => {
+  const machine = machineWith();
+  machine.incidentBegan(0);
+  assert.equal(machine.refused(1, UNSUPPORTED)?.to, 'polling');
 });

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { LogService } from '../../../receivers/bmc-logs/logs/discovery.ts';
 import { writeEvent } from '../../simulators/bmc/event-stream.ts';
 import { LiveLog } from '../../simulators/bmc/live-log.ts';
 import { PROFILES } from '../../simulators/bmc/profiles.ts';
-import { bmcReaders } from '../../support/bmc-readers.ts';
+import { bmcReaders, pollOf, serviceAt } from '../../support/bmc-readers.ts';
 import { forAll } from '../../support/property.ts';
 
 /** One endpoint without sockets, over a live log. */
@@ -19,10 +18,9 @@ function endpointOver(log: LiveLog, refuse: () => boolean, broken: () => boolean
       return id === undefined ? log.page(Number(query.get('$skip') ?? 0)) : log.entry(id);
     },
   });
-  const service: LogService = { path: log.path, entries: `${log.path}/Entries`, dateTime: undefined, offsetMinutes: 0 };
   return {
     received,
-    poll: () => logs.poll([service], true, 'periodic', true, new AbortController().signal),
+    poll: () => logs.poll(pollOf([serviceAt(log.path)])),
     tell: (text: string) => {
       const data = text.split('\n').flatMap((line) => (line.startsWith('data: ') ? [line.slice(6)] : []));
       return stream.take([{ data: data.join('\n'), id: /^id: (.*)$/m.exec(text)?.[1] }]);

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Json, JsonObject } from '../../../receivers/bmc-logs/json.ts';
-import { bmcReaders } from '../../support/bmc-readers.ts';
+import { bmcReaders, pollOf, serviceAt } from '../../support/bmc-readers.ts';
 
 const PATH = '/redfish/v1/Systems/1/LogServices/Log';
-const SERVICE = { path: PATH, entries: `${PATH}/Entries`, dateTime: undefined, offsetMinutes: 0 };
+const SERVICE = serviceAt(PATH);
 
 const entry = (id: number, change: JsonObject = {}): JsonObject => ({
   '@odata.id': `${PATH}/Entries/${id}`,
@@ -26,9 +26,8 @@ function logOf(state: { pages: Json[][]; entries?: Map<string, JsonObject | unde
       return { Members: state.pages[page] ?? [], ...next };
     },
   });
-  const signal = new AbortController().signal;
   return {
-    poll: (allServices = true) => logs.poll([SERVICE], allServices, 'periodic', true, signal),
+    poll: (allServices = true) => logs.poll(pollOf([SERVICE], allServices)),
     tell: (event: JsonObject) => stream.take([{ data: JSON.stringify(event), id: undefined }]),
     received,
     bodies: () => received.map(({ body }) => body),
@@ -163,7 +162,7 @@ test('what the stream told waits for its entry while a part of the logs cannot b
 
 test('an answer of 200 that holds an error is a failure, not an empty log', async () => {
   const { logs } = bmcReaders({ resource: () => ({ error: { code: 'Base.1.0.GeneralError' } }) });
-  const result = await logs.poll([SERVICE], true, 'periodic', true, new AbortController().signal);
+  const result = await logs.poll(pollOf([SERVICE]));
   assert.equal(result.failed, 1);
 });
 

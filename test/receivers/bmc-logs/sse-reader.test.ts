@@ -5,7 +5,11 @@ import { MAX_SSE_EVENT_CHARS, type SseMessage, SseReader } from '../../../receiv
 function read(...chunks: (string | Uint8Array)[]) {
   const messages: SseMessage[] = [];
   const retries: number[] = [];
-  const reader = new SseReader({ onMessage: (message) => messages.push(message), onRetry: (ms) => retries.push(ms) });
+  const reader = new SseReader({
+    onMessage: (message) => messages.push(message),
+    onRetry: (ms) => retries.push(ms),
+    onComment: () => {},
+  });
   for (const chunk of chunks) reader.feed(typeof chunk === 'string' ? Buffer.from(chunk) : chunk);
   return { messages, retries, reader };
 }

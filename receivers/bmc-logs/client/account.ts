@@ -1,0 +1,35 @@
+import { readFile } from 'node:fs/promises';
+import { type BasicAccount, isBasicAuth, isClientAuth } from '../../../src/component/client-auth.ts';
+import type { Host } from '../../../src/component/component.ts';
+import { OutbandError } from '../../../src/component/errors.ts';
+import { Secret } from '../../../src/component/secret.ts';
+import type { AuthSettings } from '../endpoint-settings.ts';
+
+/** Who we are to a BMC. */
+export type Account =
+  | ({ readonly kind: 'password' } & BasicAccount)
+  /** A ready header of an extension; there is nothing to log in with. */
+  | { readonly kind: 'header'; readonly authorization: Secret };
+
+/**
+ * Reads the account anew each time, so that a rotated file or token is used with the next request.
+ * @throws OutbandError `config_source` when the file cannot be read, `config_reference` when no such extension runs
+ */
+export async function readAccount(auth: AuthSettings, host: Host): Promise<Account> {
+  const { username = '', password, password_file, authenticator } = auth;
+  if (password !== undefined) return { kind: 'password', username, password };
+  if (password_file !== undefined)
+    return { kind: 'password', username, password: new Secret(await readPassword(password_file)) };
+  const extension = host.extension(authenticator!);
+  if (isBasicAuth(extension)) return { kind: 'password', ...(await extension.account()) };
+  if (isClientAuth(extension)) return { kind: 'header', authorization: await extension.authorization() };
+  throw new OutbandError('config_reference', `extension "${authenticator}" gives no account`);
+}
+
+async function readPassword(file: string): Promise<string> {
+  try {
+    return (await readFile(file, 'utf8')).trim();
+  } catch (cause) {
+    throw new OutbandError('config_source', `auth::password_file: cannot read ${file}`, { cause });
+  }
+}

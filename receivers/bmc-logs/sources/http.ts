@@ -1,0 +1,62 @@
+import { Agent, request } from 'undici';
+import type { Host } from '../../../src/component/component.ts';
+import { OutbandError } from '../../../src/component/errors.ts';
+import { publicAddress } from '../../../src/component/public-message.ts';
+import { VERSION } from '../../../src/component/version.ts';
+import { readAccount } from '../client/account.ts';
+import type { TlsContexts } from '../client/tls.ts';
+import type { BmcLogsConfig } from '../config.ts';
+import { MAX_LIST_BYTES } from './endpoint-list.ts';
+
+export type HttpDiscovery = BmcLogsConfig['http_discovery'][number];
+
+/**
+ * What a discovery answers, parsed.
+ * @throws OutbandError `endpoint_source` for everything but a JSON body with status 200
+ */
+export async function readHttpDiscovery(
+  { url, headers, auth, tls = {} }: HttpDiscovery,
+  host: Host,
+  contexts: TlsContexts,
+  signal: AbortSignal,
+): Promise<unknown> {
+  const what = publicAddress(url);
+  const { maxCachedSessions: _, ...connect } = await contexts.optionsFor(tls);
+  const dispatcher = new Agent({ connect, headersTimeout: 0, bodyTimeout: 0 });
+  try {
+    const { statusCode, body } = await request(url, {
+      dispatcher,
+      signal,
+      headers: {
+        accept: 'application/json',
+        'user-agent': `outband/${VERSION}`,
+        ...headers,
+        ...(auth && auth.mode !== 'none' && { authorization: await authorization(auth, host) }),
+      },
+    });
+    if (statusCode !== 200) {
+      body.on('error', () => {}).destroy();
+      throw new OutbandError('endpoint_source', `${what} answered ${statusCode}`);
+    }
+    const chunks: Buffer[] = [];
+    let size = 0;
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > MAX_LIST_BYTES) throw new OutbandError('endpoint_source', `${what}: over ${MAX_LIST_BYTES} bytes`);
+      chunks.push(chunk);
+    }
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  } catch (cause) {
+    if (cause instanceof OutbandError) throw cause;
+    const why = cause instanceof SyntaxError ? 'answered no JSON' : (cause as Error).message;
+    throw new OutbandError('endpoint_source', `${what}: ${why}`, { cause });
+  } finally {
+    await dispatcher.destroy();
+  }
+}
+
+async function authorization(auth: NonNullable<HttpDiscovery['auth']>, host: Host): Promise<string> {
+  const account = await readAccount(auth, host);
+  if (account.kind === 'header') return account.authorization.reveal();
+  return `Basic ${Buffer.from(`${account.username}:${account.password.reveal()}`).toString('base64')}`;
+}

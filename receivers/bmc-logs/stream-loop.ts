@@ -1,0 +1,277 @@
+import type { buildConnector } from 'undici';
+import type { Host } from '../../src/component/component.ts';
+import { Signpost } from '../../src/resilience/signpost.ts';
+import type { Capabilities } from './capabilities.ts';
+import { type ConnectOutcome, classifyError, mayBlameFilter } from './classify-connect.ts';
+import { MAX_REDIRECTS, type RedfishClient } from './client/redfish-client.ts';
+import type { RequestLimiter } from './client/request-limiter.ts';
+import type { BmcLogsConfig } from './config.ts';
+import type { EndpointConfig } from './endpoint-settings.ts';
+import type { EndpointEvents, TrialTrigger } from './events.ts';
+import type { ModeMachine, Transition } from './mode-machine.ts';
+import { type EventStream, openStream, type StreamEnd } from './stream/event-stream.ts';
+import type { StreamReader } from './stream-reader.ts';
+
+export interface StreamLoopOptions {
+  readonly config: BmcLogsConfig;
+  readonly endpoint: EndpointConfig;
+  readonly host: Host;
+  readonly machine: ModeMachine;
+  readonly client: RedfishClient;
+  readonly connector: buildConnector.connector;
+  readonly limiter: RequestLimiter;
+  readonly capabilities: Capabilities;
+  readonly reader: StreamReader;
+  readonly events: EndpointEvents;
+  /** Ends all streaming. */
+  readonly signal: AbortSignal;
+  /** A failure that counts is about to be told to the machine. */
+  readonly onFailure: () => void;
+  readonly onOpened: () => void;
+  readonly onEnded: () => void;
+  /** The mode has changed, or a trial has failed. */
+  readonly onTransition: (transition: Transition | undefined) => void;
+  /** Bytes of a stream: the BMC lives. Called often. */
+  readonly onAlive: () => void;
+  /** Resolves when polls work: a BMC that does not even answer those gets no trial stream. */
+  readonly untilPollsWork: () => Promise<void>;
+}
+
+/**
+ * Keeps a stream open while there is one to be had: waits as the machine says, connects, reads to the end, and tells the
+ * machine what came of it. Trial streams next to polling are the same, only rarer.
+ */
+export class StreamLoop {
+  readonly #options: StreamLoopOptions;
+  readonly #poked = new Signpost();
+  #stream: EventStream | undefined;
+  #openedAtNanos: bigint | undefined;
+  /** Where the last stream ended; asks the BMC for what came since, and proves nothing. */
+  #lastEventId: string | undefined;
+  #lastError = '';
+  #trigger: TrialTrigger = 'interval';
+  #events = 0;
+  /** Wait before the next attempt, as it was announced; undefined: never. */
+  #attemptIn: number | undefined;
+  #attemptAtMs: number | undefined;
+
+  constructor(options: StreamLoopOptions) {
+    this.#options = options;
+  }
+
+  get lastError(): string {
+    return this.#lastError;
+  }
+
+  /** Milliseconds from its announcement to the next attempt. */
+  get attemptIn(): number | undefined {
+    return this.#attemptIn;
+  }
+
+  /** When the next attempt is due; monotonic milliseconds. */
+  get attemptAtMs(): number | undefined {
+    return this.#attemptAtMs;
+  }
+
+  /** The open stream, for people. */
+  get view() {
+    if (!this.#stream) return undefined;
+    const { bytes, lastByteAt, lastEventId } = this.#stream;
+    return { openedAtNanos: this.#openedAtNanos!, bytes, events: this.#events, lastByteAt, lastEventId };
+  }
+
+  get ended(): AbortSignal | undefined {
+    return this.#stream?.ended;
+  }
+
+  /** Resolves when no attempt is ever due again; rejects with the reason of the signal. */
+  async run(): Promise<void> {
+    const { machine, host, events, signal, untilPollsWork } = this.#options;
+    this.plan();
+    for (;;) {
+      await this.#wait();
+      const isTrial = machine.mode.kind === 'polling';
+      if (isTrial) await untilPollsWork();
+      signal.throwIfAborted();
+      machine.attempted(host.clock.monotonic());
+      const attempt = await this.#attempt(isTrial);
+      signal.throwIfAborted();
+      if (!('kind' in attempt)) await this.#follow(attempt);
+      else this.#refused(attempt, isTrial);
+      if (isTrial && machine.mode.kind === 'polling') events.trial('failed', this.#trigger, this.#lastError);
+      this.#trigger = 'interval';
+    }
+  }
+
+  /** The next attempt is due at once. */
+  poke(trigger: TrialTrigger): void {
+    this.#trigger = trigger;
+    this.plan();
+    this.#poked.show();
+  }
+
+  /** What the machine decides next may have changed. */
+  plan(): void {
+    const { machine, host } = this.#options;
+    this.#attemptIn = machine.waitBeforeAttempt(host.random());
+    this.#attemptAtMs = this.#attemptIn === undefined ? undefined : host.clock.monotonic() + this.#attemptIn;
+    this.#poked.show();
+  }
+
+  /** Closes the open stream; the loop goes on. */
+  close(): void {
+    this.#stream?.close();
+  }
+
+  async #wait(): Promise<void> {
+    const { host, signal } = this.#options;
+    const { clock } = host;
+    for (;;) {
+      signal.throwIfAborted();
+      const left = this.#attemptAtMs === undefined ? undefined : this.#attemptAtMs - clock.monotonic();
+      const over = new AbortController();
+      const ends = AbortSignal.any([signal, over.signal]);
+      const poked = this.#poked.reached(ends);
+      const slept = left === undefined ? poked : clock.sleep(left, ends).catch(() => {});
+      await Promise.race([poked, slept]);
+      over.abort();
+      if (this.#attemptAtMs !== undefined && clock.monotonic() >= this.#attemptAtMs) return;
+    }
+  }
+
+  #refused(outcome: ConnectOutcome, isTrial: boolean): void {
+    const { machine, host, events, capabilities, onFailure, onTransition } = this.#options;
+    this.#lastError = outcome.why;
+    if (outcome.kind !== 'not_sent')
+      events.connect(outcome.kind, outcome.kind === 'failure' ? outcome.type : undefined);
+    // The answer contradicts what was learned: the next attempt asks the BMC again.
+    if (outcome.kind === 'unsupported') capabilities.forgetStream();
+    if (outcome.kind === 'failure' && !isTrial) onFailure();
+    const transition = machine.refused(host.clock.monotonic(), outcome);
+    this.plan();
+    onTransition(transition);
+  }
+
+  async #attempt(isTrial: boolean): Promise<EventStream | ConnectOutcome> {
+    const { capabilities, client, config, signal } = this.#options;
+    try {
+      if (isTrial) capabilities.forgetStream();
+      const found = await capabilities.eventStream(signal);
+      if ('unsupported' in found) return { kind: 'unsupported', why: found.unsupported };
+      const { filter } = config.sse;
+      const opened = await this.#open(withFilter(client.resolve(found.uri), filter));
+      return filter !== '' && 'kind' in opened && mayBlameFilter(opened)
+        ? await this.#open(client.resolve(found.uri))
+        : opened;
+    } catch (error) {
+      return classifyError(error);
+    }
+  }
+
+  async #open(first: URL): Promise<EventStream | ConnectOutcome> {
+    const { client, signal, limiter } = this.#options;
+    let url = first;
+    for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
+      await limiter.pass(signal);
+      const { opened } = await client.credentials.prove(signal, async (proof) => {
+        const answer = await this.#request(url, proof);
+        return { status: 'status' in answer ? (answer.status ?? 0) : 200, opened: answer };
+      });
+      if (!('location' in opened)) return opened;
+      url = client.resolve(opened.location, url);
+    }
+    return { kind: 'failure', type: 'http_4xx', why: 'the stream URI redirects without end' };
+  }
+
+  #request(url: URL, proof: Readonly<Record<string, string>>): ReturnType<typeof openStream> {
+    const { config, endpoint, host, connector, machine, onAlive, signal } = this.#options;
+    return openStream({
+      ...{ endpoint, connector, url, proof, signal },
+      lastEventId: this.#lastEventId,
+      headerTimeoutMs: config.sse.header_timeout,
+      idleTimeoutMs: config.sse.idle_timeout,
+      clock: host.clock,
+      onRetry: (ms) => machine.serverRetry(ms),
+      onBytes: onAlive,
+    });
+  }
+
+  /** Reads an open stream to its end. */
+  async #follow(stream: EventStream): Promise<void> {
+    const { endpoint, host, events, machine, reader, signal, onOpened, onEnded, onTransition, onFailure } =
+      this.#options;
+    const { clock } = host;
+    const openedAt = clock.monotonic();
+    this.#stream = stream;
+    this.#openedAtNanos = clock.now();
+    this.#events = 0;
+    events.connect('opened');
+    onTransition(machine.opened(openedAt));
+    onOpened();
+    this.#watch(stream);
+    let cause: StreamEnd | 'error' = 'error';
+    try {
+      for (let messages = await stream.next(); messages; messages = await stream.next()) {
+        this.#events += messages.length;
+        await reader.take(messages);
+        this.#lastEventId = stream.lastEventId;
+      }
+      cause = stream.end;
+    } catch (error) {
+      signal.throwIfAborted();
+      // A fault of ours: it costs this stream, which the logs make good, and not the process.
+      host.logger.error('the stream cannot be read', { endpoint: endpoint.name, error });
+    } finally {
+      stream.close();
+      this.#stream = undefined;
+    }
+    signal.throwIfAborted();
+    const livedMs = stream.endedAt - openedAt;
+    this.#lastError = `the stream ended (${cause}) after ${Math.round(livedMs / 1_000)}s`;
+    events.streamEnded(cause, livedMs);
+    onEnded();
+    const { kind } = machine.mode;
+    const isShort = livedMs < this.#options.config.sse.min_stream_lifetime && cause !== 'reader_slow';
+    if (isShort && (kind === 'streaming' || kind === 'held')) {
+      events.connect('failure', 'short_stream');
+      onFailure();
+    }
+    const transition = machine.ended(stream.endedAt, cause === 'reader_slow');
+    this.plan();
+    onTransition(transition);
+  }
+
+  /** The stream's own end counts, not the moment at which its last messages were delivered. */
+  #watch(stream: EventStream): void {
+    const { host, machine, signal } = this.#options;
+    const { clock } = host;
+    const ends = AbortSignal.any([stream.ended, signal]);
+    clock.sleep(machine.lifetimeToProve, ends).then(
+      () => this.confirm(machine.survived(clock.monotonic())),
+      () => {},
+    );
+    const { trialLimit } = machine;
+    if (trialLimit === undefined) return;
+    clock.sleep(trialLimit, ends).then(
+      () => {
+        if (machine.mode.kind === 'trial') stream.close();
+      },
+      () => {},
+    );
+  }
+
+  /** A stream has proven itself, which may end polling. */
+  confirm(transition: Transition | undefined): void {
+    const { events, onTransition } = this.#options;
+    this.plan();
+    if (transition?.from === 'trial') events.trial('confirmed', this.#trigger);
+    onTransition(transition);
+  }
+}
+
+function withFilter(url: URL, filter: string): URL {
+  if (filter === '') return url;
+  const filtered = new URL(url);
+  filtered.search = `${url.search === '' ? '?' : `${url.search}&`}$filter=${encodeURIComponent(filter)}`;
+  return filtered;
+}
