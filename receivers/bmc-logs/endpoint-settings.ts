@@ -19,9 +19,11 @@ export const auth = z
     z.superRefine(
       (value, context) => {
         if (value.mode === 'none') return;
-        const sources = [value.password, value.password_file, value.authenticator];
-        if (sources.filter((source) => source !== undefined).length !== 1)
-          context.addIssue({ code: 'custom', message: 'set one of password, password_file, authenticator' });
+        const given = [value.password, value.password_file, value.authenticator].filter((one) => one !== undefined);
+        const message = 'set one of password, password_file, authenticator';
+        // Under the usual key where there is none, so that an unset reference there is told as such.
+        if (given.length === 0) context.addIssue({ code: 'custom', path: ['password'], message });
+        else if (given.length > 1) context.addIssue({ code: 'custom', message });
         else if (value.username === undefined && value.authenticator === undefined)
           context.addIssue({ code: 'custom', path: ['username'], message: 'is required' });
       },

@@ -77,7 +77,7 @@ test('the metrics page tells of endpoints, polls and the queue', async (t) => {
   await once(free, 'close');
   const { agent } = await ready(await configFile(t, page(port)));
   const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
-  assert.match(text, /^outband_bmc_endpoints\{receiver="bmc_logs",mode="connecting",reason=""\} 1$/m);
+  assert.match(text, /^outband_bmc_endpoints\{receiver="bmc_logs",mode="connecting",reason="",vendor="[a-z]+"\} 1$/m);
   assert.match(text, /^otelcol_exporter_queue_capacity\{exporter="otlp_http",data_type="logs"\} 1000$/m);
   agent.kill('SIGTERM');
   await once(agent, 'exit');
