@@ -317,10 +317,13 @@ export class ServiceCursor {
     this.#linked.set(link, keys);
   }
 
-  /** Entries of a first contact that were not looked at, being older than what is wanted, are known. */
+  /**
+   * Entries of a first contact that were not looked at, being older than what is wanted, are known.
+   * @param nanos entries before it are
+   */
   setFloor(nanos: bigint, rank: bigint | undefined): void {
     this.isChanged = true;
-    this.#floors.unshift({ upTo: this.#forgotten, floor: { nanos, rank } });
+    this.#floors.unshift({ upTo: this.#forgotten, floor: { nanos: nanos - 1n, rank } });
   }
 
   #note({ revision, base, content }: Keys): void {
@@ -355,7 +358,7 @@ export class ServiceCursor {
     const lowest = this.#floors[0];
     if (lowest === undefined || lowest.upTo > this.#forgotten) return false;
     const { nanos, rank } = lowest.floor;
-    if (entry.time.epochNanos === undefined || entry.time.epochNanos >= nanos) return false;
+    if (entry.time.epochNanos === undefined || entry.time.epochNanos > nanos) return false;
     const own = rankOf(entry);
     return rank === undefined || own === undefined || own <= rank;
   }
