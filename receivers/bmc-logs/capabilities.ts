@@ -1,5 +1,6 @@
 import type { Clock } from '../../src/component/clock.ts';
 import type { RedfishClient } from './client/redfish-client.ts';
+import type { JsonObject } from './json.ts';
 import {
   type Discovery,
   discoverLogs,
@@ -27,6 +28,8 @@ export interface CapabilitiesOptions {
  */
 export class Capabilities {
   readonly #options: CapabilitiesOptions;
+  /** A read of the service root under way. */
+  #root: Promise<JsonObject> | undefined;
   #stream: { readonly at: number; readonly found: EventStreamCapability } | undefined;
   #logs: { readonly at: number; readonly found: Discovery } | undefined;
 
@@ -43,7 +46,7 @@ export class Capabilities {
   async eventStream(signal: AbortSignal): Promise<EventStreamCapability> {
     if (this.#stream && this.#isFresh(this.#stream.at)) return this.#stream.found;
     const { client, clock } = this.#options;
-    const found = await readEventStream(client, await readRoot(client, signal), signal);
+    const found = await readEventStream(client, await this.#readRoot(signal), signal);
     this.#stream = { at: clock.monotonic(), found };
     return found;
   }
@@ -52,7 +55,7 @@ export class Capabilities {
   async logs(signal: AbortSignal): Promise<{ readonly found: Discovery; readonly isNew: boolean }> {
     if (this.#logs && this.#isFresh(this.#logs.at)) return { found: this.#logs.found, isNew: false };
     const { client, clock, exclude, onFacts } = this.#options;
-    const root = await readRoot(client, signal);
+    const root = await this.#readRoot(signal);
     const found = await discoverLogs({ client, root, exclude, previous: this.services, signal });
     this.#logs = { at: clock.monotonic(), found };
     onFacts(found.facts);
@@ -74,6 +77,14 @@ export class Capabilities {
     const named = this.services.find((service) => service.path === path);
     const offsets = new Set(this.services.map(({ offsetMinutes }) => offsetMinutes));
     return named?.offsetMinutes ?? (offsets.size === 1 ? [...offsets][0]! : 0);
+  }
+
+  /** The stream and the logs are looked for at the same time, at start: one request is enough. */
+  #readRoot(signal: AbortSignal): Promise<JsonObject> {
+    this.#root ??= readRoot(this.#options.client, signal).finally(() => {
+      this.#root = undefined;
+    });
+    return this.#root;
   }
 
   #isFresh(at: number): boolean {

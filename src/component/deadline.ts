@@ -7,21 +7,33 @@ export interface Deadline extends Disposable {
   readonly signal: AbortSignal;
 }
 
+/** Said to the timer, and heard by nobody; without a reason each abort would make an exception with a stack. */
+const NO_LONGER_NEEDED = 'no longer needed';
+
 /**
- * A time limit on the given clock: `using limit = deadline(...)`. Leaving the block takes the timer back.
+ * A time limit on the given clock: `using limit = deadline(...)`. Leaving the block takes the timer back. Listens to its
+ * parent by hand: there is one per request, and `AbortSignal.any` costs more than the rest of it.
  * @param ms milliseconds; > 0
  * @param what is limited, for the message: `<what> took longer than 30s`
  */
 export function deadline(clock: Clock, ms: number, what: string, parent?: AbortSignal): Deadline {
   const limit = new AbortController();
-  const done = new AbortController();
-  const stop = parent ? AbortSignal.any([parent, done.signal]) : done.signal;
-  clock.sleep(ms, stop).then(
+  const timer = new AbortController();
+  const onParent = () => {
+    limit.abort(parent!.reason);
+    timer.abort(NO_LONGER_NEEDED);
+  };
+  if (parent?.aborted) onParent();
+  else parent?.addEventListener('abort', onParent, { once: true });
+  clock.sleep(ms, timer.signal).then(
     () => limit.abort(new OutbandError('deadline_exceeded', `${what} took longer than ${ms / 1_000}s`)),
     () => {},
   );
   return {
-    signal: parent ? AbortSignal.any([parent, limit.signal]) : limit.signal,
-    [Symbol.dispose]: () => done.abort(),
+    signal: limit.signal,
+    [Symbol.dispose]: () => {
+      parent?.removeEventListener('abort', onParent);
+      timer.abort(NO_LONGER_NEEDED);
+    },
   };
 }

@@ -1,5 +1,5 @@
 import { createGunzip } from 'node:zlib';
-import { type buildConnector, type Dispatcher, Pool } from 'undici';
+import { type buildConnector, Client, type Dispatcher } from 'undici';
 import type { Clock } from '../../../src/component/clock.ts';
 import { deadline } from '../../../src/component/deadline.ts';
 import { OutbandError, RetryableError } from '../../../src/component/errors.ts';
@@ -55,7 +55,9 @@ export interface GetOptions {
 /** GETs of one BMC: bounded in number, size and time, and never anywhere else than there. */
 export class RedfishClient {
   readonly #options: RedfishClientOptions;
-  readonly #pool: Pool;
+  /** Connections without a request. A pool of undici would take 16 KiB more for each BMC. */
+  readonly #idle: Client[] = [];
+  readonly #clients = new Set<Client>();
   readonly #slots: Semaphore;
   readonly credentials: Credentials;
 
@@ -71,14 +73,6 @@ export class RedfishClient {
       login: (path, body, signal) => this.#login(path, body, signal),
       logout: (location, headers, signal) => this.#logout(location, headers, signal),
     });
-    this.#pool = new Pool(endpoint.proxy ?? endpoint.address, {
-      connect: options.connector,
-      connections: options.concurrency,
-      maxHeaderSize: MAX_HEADER_BYTES,
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      allowH2: false,
-    });
   }
 
   /**
@@ -90,12 +84,13 @@ export class RedfishClient {
   async get(link: unknown, signal: AbortSignal, options: GetOptions): Promise<Resource | undefined>;
   async get(link: unknown, signal: AbortSignal, options: GetOptions = {}): Promise<Resource | undefined> {
     const release = await this.#slots.acquire(signal);
+    const client = this.#take();
     try {
       let url = this.resolve(link);
       for (let redirects = 0; ; redirects++) {
         await this.#options.limiter.pass(signal);
         using limit = deadline(this.#options.clock, this.#options.requestTimeoutMs, 'the request', signal);
-        const answer = await this.#answer(url, options, limit.signal);
+        const answer = await this.#answer(client, url, options, limit.signal);
         const { statusCode: status, headers, body } = answer;
         if (REDIRECTS.has(status) && redirects < MAX_REDIRECTS) {
           discard(body);
@@ -110,6 +105,7 @@ export class RedfishClient {
         return await this.#readObject(url, answer, limit.signal);
       }
     } finally {
+      this.#idle.push(client);
       release();
     }
   }
@@ -130,13 +126,13 @@ export class RedfishClient {
   /** @param signal ends the good-bye to the BMC */
   async close(signal: AbortSignal): Promise<void> {
     await this.credentials.close(signal).catch(() => {});
-    await this.#pool.destroy();
+    await Promise.all([...this.#clients].map((client) => client.destroy()));
   }
 
-  async #answer(url: URL, options: GetOptions, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+  async #answer(client: Client, url: URL, options: GetOptions, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
     const { ifNoneMatch, open } = options;
     const send = async (proof: Headers) => {
-      const answer = await this.#request('GET', url, signal, {
+      const answer = await this.#request(client, 'GET', url, signal, {
         ...proof,
         ...(ifNoneMatch !== undefined && { 'if-none-match': ifNoneMatch }),
       });
@@ -150,11 +146,18 @@ export class RedfishClient {
     return (await this.credentials.prove(signal, send, ({ answer }) => discard(answer.body))).answer;
   }
 
-  async #request(method: 'GET' | 'POST' | 'DELETE', url: URL, signal: AbortSignal, headers: Headers, body?: string) {
+  async #request(
+    client: Client,
+    method: 'GET' | 'POST' | 'DELETE',
+    url: URL,
+    signal: AbortSignal,
+    headers: Headers,
+    body?: string,
+  ) {
     const { endpoint, onRequest, clock } = this.#options;
     const started = clock.monotonic();
     const send = () =>
-      this.#pool.request({
+      client.request({
         path: url.pathname + url.search,
         method,
         headers: {
@@ -181,13 +184,31 @@ export class RedfishClient {
     }
   }
 
+  /** A connection without a request; given back to `#idle` when its answer was read. */
+  #take(): Client {
+    const idle = this.#idle.pop();
+    if (idle) return idle;
+    const { endpoint, connector } = this.#options;
+    const client = new Client(endpoint.proxy ?? endpoint.address, {
+      connect: connector,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      allowH2: false,
+    });
+    this.#clients.add(client);
+    return client;
+  }
+
   /** Only a redirect that keeps the method, or adds a slash, is followed: a password goes nowhere else. */
   async #login(path: string, body: string, outer: AbortSignal): Promise<LoginAnswer> {
     using limit = deadline(this.#options.clock, this.#options.requestTimeoutMs, 'the login', outer);
     const { signal } = limit;
     let url = this.resolve(path);
+    const client = this.#take();
+    using _ = { [Symbol.dispose]: () => void this.#idle.push(client) };
     for (let redirects = 0; ; redirects++) {
-      const answer = await this.#request('POST', url, signal, {}, body);
+      const answer = await this.#request(client, 'POST', url, signal, {}, body);
       const { statusCode: status, headers } = answer;
       const location = [headers.location].flat()[0];
       if (REDIRECTS.has(status) && redirects < MAX_REDIRECTS) {
@@ -213,8 +234,12 @@ export class RedfishClient {
   }
 
   async #logout(location: string, headers: Headers, signal: AbortSignal): Promise<void> {
-    const answer = await this.#request('DELETE', this.resolve(location), signal, headers);
-    discard(answer.body);
+    const client = this.#take();
+    try {
+      discard((await this.#request(client, 'DELETE', this.resolve(location), signal, headers)).body);
+    } finally {
+      this.#idle.push(client);
+    }
   }
 
   async #readObject(url: URL, answer: Dispatcher.ResponseData, signal: AbortSignal): Promise<Resource> {

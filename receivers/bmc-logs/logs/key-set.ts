@@ -1,17 +1,20 @@
 const KEY_BYTES = 8;
 const FIRST_CAPACITY = 16;
 const EMPTY = -1;
+/** Shared by all sets that hold nothing. */
+const NO_KEYS = new Uint32Array(0);
+const NO_PLACES = new Int32Array(0);
 
 /**
  * A set of 8-byte keys in the order in which they came, each with the number of the read that showed it last. Typed arrays
  * hold it in some 20 bytes per key, a sixth of what a `Map` takes: a fleet has millions.
  */
 export class KeySet {
-  #high = new Uint32Array(0);
-  #low = new Uint32Array(0);
-  #stamps = new Uint32Array(0);
+  #high = NO_KEYS;
+  #low = NO_KEYS;
+  #stamps = NO_KEYS;
   /** Open addressing: hash of a key to its place in the arrays. */
-  #places = new Int32Array(0);
+  #places = NO_PLACES;
   #size = 0;
 
   get size(): number {

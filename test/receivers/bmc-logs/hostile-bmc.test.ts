@@ -152,7 +152,7 @@ test('an event of 100 MiB closes the stream at 1 MiB with flat memory, and the l
   const { fleet, agent, sink, allDelivered, verdict } = await scene(t, {
     profiles: ['openbmc'],
     receiver:
-      'initial_history: all\nsse: { initial_backoff: 10ms, max_backoff: 20ms }\nperiodic: { logs_collection_interval: 200ms }',
+      'initial_history: all\nsse: { initial_backoff: 10ms, max_backoff: 20ms, min_stream_lifetime: 50ms }\nperiodic: { logs_collection_interval: 200ms }',
   });
   const bmc = fleet.bmc(0);
   await fleet.waitFor(() => bmc.openStreams === 1);
