@@ -42,9 +42,14 @@ export class Capabilities {
     return this.#logs?.found.services ?? [];
   }
 
+  /** Whether {@link eventStream} would answer from memory. */
+  get knowsStream(): boolean {
+    return this.#stream !== undefined && this.#isFresh(this.#stream.at);
+  }
+
   /** Where the BMC streams, or why it does not. */
   async eventStream(signal: AbortSignal): Promise<EventStreamCapability> {
-    if (this.#stream && this.#isFresh(this.#stream.at)) return this.#stream.found;
+    if (this.#stream && this.knowsStream) return this.#stream.found;
     const { client, clock } = this.#options;
     const found = await readEventStream(client, await this.#readRoot(signal), signal);
     this.#stream = { at: clock.monotonic(), found };

@@ -252,7 +252,11 @@ export class Endpoint {
         type: 'bmc',
         name: endpoint.name,
         connection: endpoint.address.origin,
-        run: (signal) => this.#run(signal),
+        run: (signal, { cause }) => {
+          // It was away: whatever came meanwhile is a gap.
+          if (cause === 'breaker' || cause === 'dead_letter') this.#gapFillDue = true;
+          return this.#run(signal);
+        },
       },
       {
         interval: config.periodic.logs_collection_interval,
@@ -391,6 +395,7 @@ export class Endpoint {
     const now = host.clock.monotonic();
     const { found, isNew } = await capabilities.logs(signal);
     if (isNew) logs.trustAgain();
+    if (isNew && found.isCut) this.events.limit('services');
     if (this.#gapFillDue) this.#lastGapFillAt = now;
     this.#gapFillDue = false;
     const allServices = found.failures.length === 0;

@@ -4,6 +4,10 @@ export interface JsonObject {
   readonly [key: string]: Json | undefined;
 }
 
+const OPEN_OBJECT = 0x7b;
+const CLOSE_OBJECT = 0x7d;
+const OPEN_LIST = 0x5b;
+const CLOSE_LIST = 0x5d;
 const MAX_DEPTH = 64;
 /** A body of 16 MiB with real entries holds about 160,000; empty ones would cost a hundred times their text. */
 const MAX_CONTAINERS = 500_000;
@@ -41,6 +45,103 @@ export function objectsOf(value: Json | undefined): JsonObject[] {
 export function parseJson(input: string): Json {
   const text = input.startsWith('\ufeff') ? input.slice(1) : input;
   checkShape(text);
+  return parseRepaired(text);
+}
+
+/** Counts nesting, objects and lists on the text, so that no parser has to build them first. */
+function checkShape(text: string): void {
+  const scan = new ShapeScan(text);
+  scan.until(text.length);
+}
+
+/** Walks over the text of a JSON document, as far as it is asked to, and says where things begin and end. */
+class ShapeScan {
+  depth = 0;
+  at = 0;
+  readonly #text: string;
+  #containers = 0;
+  #inString = false;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  /**
+   * @param onBracket called for each bracket outside of strings, with the depth around what it opens or closes
+   * @throws SyntaxError when there are too many of them, or too deep
+   */
+  until(end: number, onBracket?: (code: number, at: number, depth: number) => void): void {
+    const text = this.#text;
+    let { at, depth } = this;
+    let inString = this.#inString;
+    for (; at < end; at++) {
+      const code = text.charCodeAt(at);
+      if (inString) {
+        if (code === 0x5c) at++;
+        else if (code === 0x22) inString = false;
+      } else if (code === 0x22) inString = true;
+      else if (code === OPEN_OBJECT || code === OPEN_LIST) {
+        onBracket?.(code, at, depth);
+        if (++this.#containers > MAX_CONTAINERS) throw new SyntaxError(`more than ${MAX_CONTAINERS} objects and lists`);
+        if (++depth > MAX_DEPTH) throw new SyntaxError(`nested deeper than ${MAX_DEPTH}`);
+      } else if (code === CLOSE_OBJECT || code === CLOSE_LIST) {
+        depth--;
+        onBracket?.(code, at, depth);
+      }
+    }
+    this.at = at;
+    this.depth = depth;
+    this.#inString = inString;
+  }
+}
+
+/** Characters that are looked at before others get a turn. */
+const SLICE_CHARS = 256 * 1024;
+/** Depth of the members of a list that the outermost object holds. */
+const MEMBER_DEPTH = 2;
+/** What it is inside of, and it itself. */
+const MEMBER_OF_LIST = `${[OPEN_OBJECT, OPEN_LIST, OPEN_OBJECT]}`;
+
+/**
+ * As {@link parseJson}, for a text of megabytes: the members of the lists in the outermost object are parsed one by one, and
+ * others get a turn between.
+ * @param pause lets others have a turn
+ */
+export async function parseLargeJson(input: string, pause: () => Promise<void>): Promise<Json> {
+  const text = input.startsWith('\ufeff') ? input.slice(1) : input;
+  const scan = new ShapeScan(text);
+  const members: Json[] = [];
+  const frame: string[] = [];
+  const opened: number[] = [];
+  let framed = 0;
+  let start = 0;
+  const isMember = (depth: number) =>
+    depth === MEMBER_DEPTH && `${opened.slice(0, MEMBER_DEPTH + 1)}` === MEMBER_OF_LIST;
+  const onBracket = (code: number, at: number, depth: number) => {
+    if (code === OPEN_OBJECT || code === OPEN_LIST) {
+      opened[depth] = code;
+      if (isMember(depth)) start = at;
+      return;
+    }
+    if (!isMember(depth)) return;
+    members.push(parseRepaired(text.slice(start, at + 1)));
+    frame.push(text.slice(framed, start), `{"":${members.length - 1}}`);
+    framed = at + 1;
+  };
+  while (scan.at < text.length) {
+    scan.until(Math.min(text.length, scan.at + SLICE_CHARS), onBracket);
+    await pause();
+  }
+  const outer = parseRepaired(frame.join('') + text.slice(framed));
+  if (!isObject(outer)) return outer;
+  // A key that comes twice counts once, so each place names its member.
+  const filled = (list: Json[]) => list.map((item) => (isObject(item) ? members[Number(item[''])]! : item));
+  return Object.fromEntries(
+    Object.entries(outer).map(([key, value]) => [key, Array.isArray(value) ? filled(value) : value]),
+  );
+}
+
+function parseRepaired(text: string): Json {
   try {
     return JSON.parse(text);
   } catch (error) {
@@ -48,25 +149,6 @@ export function parseJson(input: string): Json {
     if (repaired === text) throw error;
     return JSON.parse(repaired);
   }
-}
-
-/** Counts nesting, objects and lists on the text, so that no parser has to build them first. */
-function checkShape(text: string): void {
-  let depth = 0;
-  let containers = 0;
-  let inString = false;
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (inString) {
-      if (code === 0x5c) i++;
-      else if (code === 0x22) inString = false;
-    } else if (code === 0x22) inString = true;
-    else if (code === 0x7b || code === 0x5b) {
-      containers++;
-      if (++depth > MAX_DEPTH) throw new SyntaxError(`nested deeper than ${MAX_DEPTH}`);
-    } else if (code === 0x7d || code === 0x5d) depth--;
-  }
-  if (containers > MAX_CONTAINERS) throw new SyntaxError(`more than ${MAX_CONTAINERS} objects and lists`);
 }
 
 /** One pass, whatever the text is: a hostile body must not cost more than its length. */

@@ -153,19 +153,28 @@ export class StreamLoop {
   }
 
   async #attempt(isTrial: boolean): Promise<EventStream | ConnectOutcome> {
-    const { capabilities, client, config, signal } = this.#options;
+    const { capabilities, signal } = this.#options;
     try {
       if (isTrial) capabilities.forgetStream();
-      const found = await capabilities.eventStream(signal);
-      if ('unsupported' in found) return { kind: 'unsupported', why: found.unsupported };
-      const { filter } = config.sse;
-      const opened = await this.#open(withFilter(client.resolve(found.uri), filter));
-      return filter !== '' && 'kind' in opened && mayBlameFilter(opened)
-        ? await this.#open(client.resolve(found.uri))
-        : opened;
+      const isRemembered = capabilities.knowsStream;
+      const outcome = await this.#connect(signal);
+      // Where a stream was an hour ago there may be none now, and one elsewhere.
+      if (!isRemembered || !('kind' in outcome) || outcome.kind !== 'unsupported') return outcome;
+      capabilities.forgetStream();
+      return await this.#connect(signal);
     } catch (error) {
       return classifyError(error);
     }
+  }
+
+  async #connect(signal: AbortSignal): Promise<EventStream | ConnectOutcome> {
+    const { capabilities, client, config } = this.#options;
+    const found = await capabilities.eventStream(signal);
+    if ('unsupported' in found) return { kind: 'unsupported', why: found.unsupported };
+    const { filter } = config.sse;
+    const opened = await this.#open(withFilter(client.resolve(found.uri), filter));
+    const isFilterToBlame = filter !== '' && 'kind' in opened && mayBlameFilter(opened);
+    return isFilterToBlame ? await this.#open(client.resolve(found.uri)) : opened;
   }
 
   async #open(first: URL): Promise<EventStream | ConnectOutcome> {

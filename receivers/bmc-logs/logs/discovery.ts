@@ -43,6 +43,8 @@ export interface Discovery {
   readonly facts: Facts;
   /** Branches that could not be read; their services are those of the last time. */
   readonly failures: readonly { readonly path: string; readonly error: OutbandError }[];
+  /** There is more than is looked at. */
+  readonly isCut: boolean;
 }
 
 /** The service root; every other resource is found by following its links. */
@@ -97,6 +99,7 @@ interface Owner {
 export async function discoverLogs(options: DiscoverOptions): Promise<Discovery> {
   const { client, root, exclude, previous, signal } = options;
   const failures: { path: string; error: OutbandError }[] = [];
+  let isCut = false;
   /** A branch that fails harms only itself. */
   const attempt = async <T>(link: string | undefined, pick: (resource: Resource) => T): Promise<T | undefined> => {
     if (link === undefined) return undefined;
@@ -120,6 +123,7 @@ export async function discoverLogs(options: DiscoverOptions): Promise<Discovery>
         return textOf(body['Members@odata.nextLink']) ?? textOf(body['@odata.nextLink']);
       });
     }
+    if (links.length > MAX_MEMBERS) isCut = true;
     return links.slice(0, MAX_MEMBERS);
   };
   const membersOf = async <T>(collection: string | undefined, pick: (resource: Resource) => T): Promise<T[]> => {
@@ -140,13 +144,15 @@ export async function discoverLogs(options: DiscoverOptions): Promise<Discovery>
   const asService = (resource: Resource) => serviceOf(resource, features);
   for (const { logServices } of [...systems, ...chassis, ...managers])
     for (const service of await membersOf(logServices, asService))
-      if (service && services.size < MAX_SERVICES && !exclude.some((part) => service.path.includes(part)))
-        services.set(service.path, services.get(service.path) ?? service);
+      if (service && !services.has(service.path) && !exclude.some((part) => service.path.includes(part))) {
+        if (services.size < MAX_SERVICES) services.set(service.path, service);
+        else isCut = true;
+      }
   for (const service of previous) {
     const unread = failures.some(({ path }) => service.path === path || service.path.startsWith(`${path}/`));
     if (unread && !services.has(service.path)) services.set(service.path, service);
   }
-  return { services: selLast([...services.values()]), facts: factsOf(root, systems, managers), failures };
+  return { services: selLast([...services.values()]), facts: factsOf(root, systems, managers), failures, isCut };
 }
 
 function ownerOf({ body }: Resource): Owner {
