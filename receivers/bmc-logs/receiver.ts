@@ -110,6 +110,7 @@ export class BmcLogsReceiver implements Component {
     );
     for (const page of bmcPages({
       receiver: this.#receiver,
+      window: this.#config.auto.connect_failure_window,
       endpoints: () => new Map([...this.#running].map(([name, { endpoint }]) => [name, endpoint])),
       foreign: () => this.#foreign,
       incident: () => this.#guard.incident,

@@ -1,5 +1,7 @@
+import { STATUS_CODES } from 'node:http';
 import type { Page, PageAnswer, PageRequest } from '../../src/component/page.ts';
 import { publicMessage } from '../../src/component/public-message.ts';
+import { formatDuration } from '../../src/config/schema/values.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Incident } from './fleet-guard.ts';
 
@@ -10,6 +12,8 @@ const MODES = ['connecting', 'streaming', 'held', 'polling', 'trial', 'periodic'
 /** What the pages show. */
 export interface Fleet {
   readonly receiver: string;
+  /** In which failures count; milliseconds. */
+  readonly window: number;
   endpoints(): ReadonlyMap<string, Endpoint>;
   /** Endpoints that other shards read. */
   foreign(): number;
@@ -61,7 +65,7 @@ function unknown(name: string): PageAnswer {
 function problem(status: number, code: string, detail: string): PageAnswer {
   return {
     status,
-    body: { type: 'about:blank', title: code, status, detail, code },
+    body: { type: `urn:outband:problem:${code}`, title: STATUS_CODES[status], status, detail, code },
     headers: { 'content-type': 'application/problem+json' },
   };
 }
@@ -142,7 +146,7 @@ function itemOf(endpoint: Endpoint, fleet: Fleet) {
       lastByteAt: epoch(stream?.lastByteAt),
       lastEventId: shown(stream?.lastEventId),
     },
-    budget: { failures: budget.failures, window: config.mode === 'auto', firstAt: epoch(budget.firstAt) },
+    budget: { failures: budget.failures, window: formatDuration(fleet.window), firstAt: epoch(budget.firstAt) },
     nextTrial: epoch(nextTrial),
     failedTrials: machine.failedTrials,
     firmware: shown(facts.firmwareVersion),

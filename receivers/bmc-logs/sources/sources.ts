@@ -115,7 +115,7 @@ export class Sources {
   async #read(source: Source, signal: AbortSignal): Promise<void> {
     const { config, host, store } = this.#options;
     using limit = deadline(host.clock, READ_TIMEOUT_MS, 'the source of endpoints', signal);
-    const before = source.kept.list;
+    const { list: before, error: hadError } = source.kept;
     try {
       const raw = await source.read(limit.signal);
       const text = JSON.stringify(raw);
@@ -137,6 +137,8 @@ export class Sources {
           error,
         });
     }
+    if (hadError !== '' && source.kept.error === '')
+      host.logger.info('a source of endpoints is read again', { source: source.name });
     if (source.kept.list !== before) this.#changed();
   }
 
