@@ -525,8 +525,8 @@ test('another firmware is a reason to try the stream again, long before the next
 const FLEET = `
 initial_history: all
 periodic: { logs_collection_interval: 600ms }
-sse: { initial_backoff: 50ms, max_backoff: 100ms, min_stream_lifetime: 200ms, reconcile_interval: 1h }
-auto: { trial_lifetime: 200ms, connect_failure_window: 800ms, sse_retry_interval: 1h }`;
+sse: { initial_backoff: 4ms, max_backoff: 25ms, min_stream_lifetime: 100ms, reconcile_interval: 1h }
+auto: { trial_lifetime: 100ms, connect_failure_window: 800ms, sse_retry_interval: 1h }`;
 
 test('sixty of a hundred fail at once: one warning, nobody is downgraded, all are polled, and all stream again after', async (t) => {
   const { fleet, sink, agent } = await fleetScene(t, { count: 100, receiver: FLEET });
