@@ -1,0 +1,175 @@
+// Faults of the product that these tests have found. Each fails until its fault is cured, and then moves to the tests of
+// its subject.
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { TlsContexts } from '../../../receivers/bmc-logs/client/tls.ts';
+import { KeptList } from '../../../receivers/bmc-logs/sources/kept-list.ts';
+import { makeCertificates } from '../../simulators/bmc/certificates.ts';
+import { type Discovery, startDiscovery } from '../../simulators/bmc/discovery.ts';
+import { bmcReaders, pollOf, serviceAt } from '../../support/bmc-readers.ts';
+import { MemoryKeyValue, sourcesOf } from '../../support/endpoint-sources.ts';
+import { scene } from '../../support/scene.ts';
+import { temporaryDirectory } from '../../support/storage.ts';
+
+async function discoveryOf(t: TestContext, first?: Parameters<typeof startDiscovery>[0]): Promise<Discovery> {
+  const discovery = await startDiscovery(first);
+  t.after(() => discovery.close());
+  return discovery;
+}
+
+const group = (...names: readonly string[]) =>
+  names.map((name) => ({ targets: ['10.0.0.1'], labels: { __name: name } }));
+
+// `endpoint.ts`, `shutdown`: the connector ends with `#stop`, which is aborted first. The good-bye then needs a kept-alive
+// connection; where the BMC or the idle time-out has closed all of them, no DELETE can leave, and `client.close`
+// swallows the error. The session stays until the BMC drops it: after some restarts all its slots are taken.
+test('a session is ended at the stop when no idle connection is left', async (t) => {
+  const { fleet, agent } = await scene(t, {
+    profiles: ['openbmc'],
+    receiver: `
+mode: periodic
+initial_history: all
+bmc_request_concurrency: 1
+auth: { username: ro, password: secret }
+periodic: { logs_collection_interval: 1h }`,
+    before: (all) => {
+      all.bmc(0).auth = { username: 'ro', password: 'secret', sessions: { slots: 4 } };
+      all.bmc(0).faults.push({ kind: 'reset', path: `${all.bmc(0).log(0).path}/Entries` });
+    },
+  });
+  await agent.line(({ msg }) => msg === 'the logs cannot be read');
+  assert.equal(fleet.bmc(0).liveSessions, 1);
+  await agent.stop();
+  assert.equal(fleet.bmc(0).liveSessions, 0);
+});
+
+// `sources/sources.ts`, `#read`: an answer with the text of the one before is skipped, except `[]`. Groups without
+// targets are an empty list with another text, so their second pass is never counted.
+test('groups without targets are an empty list, believed at the second pass', async (t) => {
+  const discovery = await discoveryOf(t, group('r1'));
+  const { read, names } = await sourcesOf({ http_discovery: [{ url: discovery.url }] });
+  await read();
+  discovery.answer([{ targets: [], labels: { job: 'bmc' } }]);
+  for (let pass = 0; pass < 3; pass++) await read();
+  assert.deepEqual(names(), []);
+});
+
+// `sources/sources.ts`, `#read`: every list that parses is stored, the empty one too that is not believed yet. A restart
+// with the discovery down then begins without endpoints.
+test('an empty list that is not believed does not replace the stored one', async (t) => {
+  const store = new MemoryKeyValue();
+  const discovery = await discoveryOf(t, group('r1'));
+  const config = { http_discovery: [{ url: discovery.url }] };
+  const first = await sourcesOf(config, store);
+  await first.read();
+  discovery.answer([]);
+  await first.read();
+  assert.deepEqual(first.names(), ['r1']);
+  discovery.answer(500);
+  const second = await sourcesOf(config, store);
+  await second.read();
+  assert.deepEqual(second.names(), ['r1']);
+});
+
+// `sources/sources.ts`, `#read`: one value holds at most 1 MiB, and the refusal of the store is swallowed. Read positions
+// are cut into pieces for that; lists are not.
+test('a list of more than 1 MiB is used at the next start, too', async (t) => {
+  const store = new MemoryKeyValue();
+  const names = Array.from({ length: 12_000 }, (_, n) => `rack-${n}-${'x'.repeat(60)}`);
+  const discovery = await discoveryOf(t, group(...names));
+  const config = { http_discovery: [{ url: discovery.url }] };
+  await (await sourcesOf(config, store)).read();
+  discovery.answer(500);
+  const second = await sourcesOf(config, store);
+  await second.read();
+  assert.equal(second.names().length, names.length);
+});
+
+// `sources/kept-list.ts`, `take`: an error between two empty lists does not start the count anew, though they are not in
+// a row then. A discovery that restarts twice lets the fleet go.
+test('an empty list, an error and an empty list are not two empty lists in a row', () => {
+  const kept = new KeptList();
+  kept.take({ list: [{ name: 'r1', address: '10.0.0.1', labels: {} }] });
+  kept.take({ list: [] });
+  kept.take({ error: 'answered 500' });
+  kept.take({ list: [] });
+  assert.equal(kept.list?.length, 1);
+});
+
+// `sources/endpoint-list.ts`, `endpointsOf`: `FIELDS[key]` finds what every object inherits, so that a label of that name
+// is taken for a field, and the whole list is refused.
+for (const label of ['constructor', 'toString', 'valueOf'])
+  test(`a label of the name "${label}" is a label`, async (t) => {
+    const discovery = await discoveryOf(t, [{ targets: ['10.0.0.1'], labels: { __name: 'r1', [label]: 'x' } }]);
+    const { read, endpoint } = await sourcesOf({ http_discovery: [{ url: discovery.url }] });
+    await read();
+    assert.equal(endpoint('r1')?.labels[label], 'x');
+  });
+
+// `sources/endpoint-list.ts`, `endpointsOf`: a target is made a text, whatever it is; `null` is the host "null".
+test('a target that is no text makes a list invalid', async (t) => {
+  const discovery = await discoveryOf(t, [{ targets: [null, 7] }]);
+  const { read, names } = await sourcesOf({ http_discovery: [{ url: discovery.url }] });
+  await read();
+  assert.deepEqual(names(), []);
+});
+
+// `sources/sources.ts`: both kinds of source go through `parseEndpointList`, which takes whole endpoint objects from a
+// discovery, too: with passwords, which are then stored in the clear, and with `password_file`, which has the agent read
+// a file of its machine and send it to an address of the discovery's choice.
+for (const [what, auth] of [
+  ['a password', { username: 'ro', password: 'from-outside' }],
+  ['a password_file', { username: 'ro', password_file: '/etc/hostname' }],
+] as const)
+  test(`${what} never comes from a discovery, and is not stored`, async (t) => {
+    const store = new MemoryKeyValue();
+    const discovery = await discoveryOf(t, [{ name: 'r1', address: '10.0.0.1', auth }]);
+    const { read, endpoint } = await sourcesOf({ http_discovery: [{ url: discovery.url }] }, store);
+    await read();
+    assert.equal(endpoint('r1')?.auth, undefined);
+    assert.doesNotMatch([...store.values.values()].join(''), /from-outside|hostname/);
+  });
+
+// `client/tls.ts`, `optionsFor`: the promise of a context is kept when it was rejected. A `ca_file` that comes later, for
+// an endpoint of a file or for a discovery, is never looked at again before a restart.
+test('a ca_file that could not be read is read again when it is asked for again', async (t) => {
+  const file = join(await temporaryDirectory(t), 'ca.pem');
+  const contexts = new TlsContexts();
+  await assert.rejects(contexts.optionsFor({ ca_file: file }), { code: 'config_source' });
+  await writeFile(file, (await makeCertificates()).ca);
+  assert.ok((await contexts.optionsFor({ ca_file: file })).secureContext);
+});
+
+// `stream-reader.ts`, `#fetch`: one try only. A BMC that sends the link before the entry can be read answers 404 first;
+// what the event said is never told then.
+test('an event that is only a link is asked for again when its entry is not there at first', async (t) => {
+  const { fleet, sink } = await scene(t, {
+    profiles: ['openbmc'],
+    receiver: 'initial_history: all\nperiodic: { logs_collection_interval: 1h }\nsse: { reconcile_interval: 1h }',
+  });
+  const bmc = fleet.bmc(0);
+  await fleet.waitFor(() => bmc.openStreams === 1);
+  const path = '/redfish/v1/Systems/system/Told/1';
+  bmc.overlay.push({ path, status: 404, count: 1 });
+  bmc.overlay.push({ path, replace: { '@odata.id': path, Id: '1', MessageId: 'Sim.1.0.X', Message: 'what happened' } });
+  bmc.report({ Events: [{ '@odata.id': path }] });
+  await sink.waitFor(() => sink.records.length === 1);
+  assert.equal(sink.records[0]!.body, 'what happened');
+});
+
+// `logs/ledger.ts`, `completeRead`: what a read has told waits for its event through two complete reads only. After an
+// outage of an hour the polls of that hour have dropped it, and a BMC that replays events without links has it told twice.
+for (const polls of [2, 3, 12])
+  test(`unlinked events of an outage that ${polls} reads saw are told once when the BMC replays them`, async () => {
+    const PATH = '/redfish/v1/Systems/1/LogServices/Log';
+    const told = { Message: 'm1', MessageId: 'Sim.1.0.X', Created: '2026-11-25T10:00:01Z' };
+    const { logs, stream, received } = bmcReaders({
+      resource: () => ({ Members: [{ '@odata.id': `${PATH}/Entries/1`, Id: '1', ...told }] }),
+    });
+    for (let n = 0; n < polls; n++) await logs.poll(pollOf([serviceAt(PATH)]));
+    const event = { Events: [{ ...told, EventId: '41', EventTimestamp: told.Created }] };
+    await stream.take([{ data: JSON.stringify(event), id: '41' }]);
+    assert.equal(received.length, 1);
+  });
