@@ -291,6 +291,7 @@ test('a session that lies on another host is not ended there', async (t) => {
   await fleet.waitFor(() => fleet.bmc(0).journal.some(({ authKind }) => authKind === 'token'));
   await agent.stop();
   assert.equal(trap.connections, 0);
+  assert.ok(fleet.bmc(0).journal.every(({ method }) => method !== 'DELETE'));
 });
 
 test('a password that is rotated in its file is used with the next request, and lifts the hold', async (t) => {

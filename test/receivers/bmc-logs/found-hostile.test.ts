@@ -6,12 +6,26 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { TlsContexts } from '../../../receivers/bmc-logs/client/tls.ts';
 import { KeptList } from '../../../receivers/bmc-logs/sources/kept-list.ts';
+import type { Clock } from '../../../src/component/clock.ts';
+import { systemClock } from '../../../src/platform/system-clock.ts';
 import { makeCertificates } from '../../simulators/bmc/certificates.ts';
 import { type Discovery, startDiscovery } from '../../simulators/bmc/discovery.ts';
+import { startBmcFleet } from '../../simulators/bmc/fleet.ts';
+import { startOtlpSink } from '../../simulators/otlp-sink/sink.ts';
+import { bmcConfig } from '../../support/bmc-config.ts';
 import { bmcReaders, pollOf, serviceAt } from '../../support/bmc-readers.ts';
 import { MemoryKeyValue, sourcesOf } from '../../support/endpoint-sources.ts';
+import { agentOf } from '../../support/run-agent.ts';
 import { scene } from '../../support/scene.ts';
 import { temporaryDirectory } from '../../support/storage.ts';
+
+const SPEED = 50;
+/** Files are looked at every 5 s: so many times faster that is a fraction of a second. */
+const fastClock: Clock = {
+  now: () => systemClock.now() * BigInt(SPEED),
+  monotonic: () => systemClock.monotonic() * SPEED,
+  sleep: (ms, signal) => systemClock.sleep(ms / SPEED, signal),
+};
 
 async function discoveryOf(t: TestContext, first?: Parameters<typeof startDiscovery>[0]): Promise<Discovery> {
   const discovery = await startDiscovery(first);
@@ -152,8 +166,8 @@ test('an event that is only a link is asked for again when its entry is not ther
   const bmc = fleet.bmc(0);
   await fleet.waitFor(() => bmc.openStreams === 1);
   const path = '/redfish/v1/Systems/system/Told/1';
-  bmc.overlay.push({ path, status: 404, count: 1 });
   bmc.overlay.push({ path, replace: { '@odata.id': path, Id: '1', MessageId: 'Sim.1.0.X', Message: 'what happened' } });
+  bmc.overlay.push({ path, status: 404, count: 1 });
   bmc.report({ Events: [{ '@odata.id': path }] });
   await sink.waitFor(() => sink.records.length === 1);
   assert.equal(sink.records[0]!.body, 'what happened');
@@ -173,3 +187,35 @@ for (const polls of [2, 3, 12])
     await stream.take([{ data: JSON.stringify(event), id: '41' }]);
     assert.equal(received.length, 1);
   });
+
+// `receiver.ts`, `#apply` behind the catch of `onChange`: the error is kept for good as the status, and the endpoint that
+// could not start stays in the list of the running ones without parts. The same settings, once its `ca_file` is there,
+// change nothing; nor does a list without the endpoint.
+test('an endpoint of a file that cannot start does not leave the receiver failed when the file is put right', async (t) => {
+  const folder = await temporaryDirectory(t);
+  const file = join(folder, 'endpoints.json');
+  const fleet = await startBmcFleet({ count: 3 });
+  const sink = await startOtlpSink();
+  const [first, second, third] = fleet.bmcs.map(({ name, address }) => ({ name, address, tls: { insecure: true } }));
+  const bad = { name: 'bad', address: '127.0.0.1:9', tls: { ca_file: join(folder, 'ca.pem') } };
+  await writeFile(file, JSON.stringify([bad, second]));
+  const receiver = `endpoint_files: ["${file}"]\nsse: { connect_timeout: 10m, header_timeout: 10m }`;
+  const agent = agentOf(bmcConfig({ endpoints: [first!], sink, receiver }), { clock: fastClock });
+  t.after(async () => {
+    await agent.stop();
+    await Promise.all([fleet.close(), sink.close()]);
+  });
+  await agent.start();
+  const statuses = () =>
+    agent.lines
+      .filter((line) => line.msg === 'component status' && line['otelcol.component.id'] === 'bmc_logs')
+      .map(({ status }) => status);
+  await agent.line(() => statuses().at(-1) === 'permanent');
+  await writeFile(file, JSON.stringify([second, third]));
+  await fleet.waitFor(() => fleet.bmc(2).openStreams === 1);
+  await writeFile(file, JSON.stringify([third]));
+  await fleet.waitFor(() => fleet.bmc(1).openStreams === 0);
+  await writeFile(file, JSON.stringify([second, third]));
+  await fleet.waitFor(() => fleet.bmc(1).openStreams === 1);
+  assert.notEqual(statuses().at(-1), 'permanent');
+});
