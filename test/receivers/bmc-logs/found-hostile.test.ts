@@ -6,26 +6,20 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { TlsContexts } from '../../../receivers/bmc-logs/client/tls.ts';
 import { KeptList } from '../../../receivers/bmc-logs/sources/kept-list.ts';
-import type { Clock } from '../../../src/component/clock.ts';
-import { systemClock } from '../../../src/platform/system-clock.ts';
 import { makeCertificates } from '../../simulators/bmc/certificates.ts';
-import { type Discovery, startDiscovery } from '../../simulators/bmc/discovery.ts';
+import { type Discovery, startDiscovery, writeEndpointsFile } from '../../simulators/bmc/discovery.ts';
 import { startBmcFleet } from '../../simulators/bmc/fleet.ts';
 import { startOtlpSink } from '../../simulators/otlp-sink/sink.ts';
-import { bmcConfig } from '../../support/bmc-config.ts';
+import { bmcConfig, durableConfig } from '../../support/bmc-config.ts';
 import { bmcReaders, pollOf, serviceAt } from '../../support/bmc-readers.ts';
 import { MemoryKeyValue, sourcesOf } from '../../support/endpoint-sources.ts';
+import { fastClock } from '../../support/fast-clock.ts';
 import { agentOf } from '../../support/run-agent.ts';
 import { scene } from '../../support/scene.ts';
 import { temporaryDirectory } from '../../support/storage.ts';
 
-const SPEED = 50;
 /** Files are looked at every 5 s: so many times faster that is a fraction of a second. */
-const fastClock: Clock = {
-  now: () => systemClock.now() * BigInt(SPEED),
-  monotonic: () => systemClock.monotonic() * SPEED,
-  sleep: (ms, signal) => systemClock.sleep(ms / SPEED, signal),
-};
+const SPEED = 50;
 
 async function discoveryOf(t: TestContext, first?: Parameters<typeof startDiscovery>[0]): Promise<Discovery> {
   const discovery = await startDiscovery(first);
@@ -200,7 +194,7 @@ test('an endpoint of a file that cannot start does not leave the receiver failed
   const bad = { name: 'bad', address: '127.0.0.1:9', tls: { ca_file: join(folder, 'ca.pem') } };
   await writeFile(file, JSON.stringify([bad, second]));
   const receiver = `endpoint_files: ["${file}"]\nsse: { connect_timeout: 10m, header_timeout: 10m }`;
-  const agent = agentOf(bmcConfig({ endpoints: [first!], sink, receiver }), { clock: fastClock });
+  const agent = agentOf(bmcConfig({ endpoints: [first!], sink, receiver }), { clock: fastClock(SPEED) });
   t.after(async () => {
     await agent.stop();
     await Promise.all([fleet.close(), sink.close()]);
@@ -218,4 +212,47 @@ test('an endpoint of a file that cannot start does not leave the receiver failed
   await writeFile(file, JSON.stringify([second, third]));
   await fleet.waitFor(() => fleet.bmc(1).openStreams === 1);
   assert.notEqual(statuses().at(-1), 'permanent');
+});
+
+// `receiver.ts`, `#apply`, with `logs/positions.ts`, `load`: the endpoint that begins anew reads its positions from the
+// store while the last changes of the one before may still wait in `Positions` (`#changed`, `#writing`): nobody waits for
+// them between `shutdown` and `start`. What was sent last is then sent again, by a change of a label.
+test('a changed endpoint goes on where it was: nothing is sent twice', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const file = join(directory, 'endpoints.yaml');
+  const fleet = await startBmcFleet({ count: 2, profiles: ['openbmc'] });
+  const sink = await startOtlpSink();
+  const [other, bmc] = [fleet.bmc(0), fleet.bmc(1)];
+  await writeEndpointsFile(file, fleet, { bmcs: [bmc] });
+  const config = durableConfig({ fleet: { ...fleet, bmcs: [other] }, sink, directory })
+    .replace('    storage: file_storage\n', `    storage: file_storage\n    endpoint_files: ["${file}"]\n`)
+    .replace('interval: 250ms', 'interval: 30s')
+    .replace('500ms, reconcile_interval: 1s', '2s, reconcile_interval: 10s, connect_timeout: 10m, header_timeout: 10m')
+    .replace('trial_lifetime: 500ms', 'trial_lifetime: 2s');
+  const agent = agentOf(config, { clock: fastClock(SPEED) });
+  t.after(async () => {
+    await agent.stop();
+    await Promise.all([fleet.close(), sink.close()]);
+  });
+  await agent.start();
+  await fleet.waitFor(() => bmc.openStreams === 1);
+  for (let round = 1; round <= 8; round++) {
+    const before = bmc.streamRequests;
+    await writeEndpointsFile(file, fleet, { bmcs: [bmc], fields: () => ({ labels: { round: String(round) } }) });
+    while (bmc.streamRequests === before) {
+      const taken = sink.records.length;
+      bmc.append();
+      await sink.waitFor(() => sink.records.length > taken);
+    }
+    await fleet.waitFor(() => bmc.openStreams === 1);
+  }
+  const verdict = () =>
+    fleet.truth.compare(sink.records.map(({ body, resource }) => ({ body, endpoint: resource['redfish.endpoint'] })));
+  await sink.waitFor(() => verdict().lost.length === 0);
+  const reads = agent.lines.length;
+  await agent.line(() => agent.lines.slice(reads).filter(({ msg }) => msg === 'logs read').length >= 4);
+  assert.deepEqual(
+    verdict().doubled.map(({ number }) => number),
+    [],
+  );
 });

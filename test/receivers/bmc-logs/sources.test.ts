@@ -4,14 +4,13 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import { shardOf } from '../../../receivers/bmc-logs/sources/shard.ts';
-import type { Clock } from '../../../src/component/clock.ts';
-import { systemClock } from '../../../src/platform/system-clock.ts';
 import type { SimulatedBmc } from '../../simulators/bmc/bmc.ts';
 import { type Discovery, fleetTargets, startDiscovery, writeEndpointsFile } from '../../simulators/bmc/discovery.ts';
 import { type BmcFleet, startBmcFleet } from '../../simulators/bmc/fleet.ts';
 import { startOtlpSink } from '../../simulators/otlp-sink/sink.ts';
 import { bmcConfig } from '../../support/bmc-config.ts';
 import { MemoryKeyValue, sourcesOf } from '../../support/endpoint-sources.ts';
+import { fastClock } from '../../support/fast-clock.ts';
 import { forAll } from '../../support/property.ts';
 import { agentOf } from '../../support/run-agent.ts';
 import { scene } from '../../support/scene.ts';
@@ -353,13 +352,8 @@ test('endpoints of other shards are not contacted', async (t) => {
   assert.ok(contacted.length > 0 && contacted.length < 8);
 });
 
-/** Files are looked at every 5 s: a clock that runs so many times faster makes that a fraction of a second. */
+/** Files are looked at every 5 s: so many times faster that is a fraction of a second. */
 const SPEED = 50;
-const fastClock: Clock = {
-  now: () => systemClock.now() * BigInt(SPEED),
-  monotonic: () => systemClock.monotonic() * SPEED,
-  sleep: (ms, signal) => systemClock.sleep(ms / SPEED, signal),
-};
 
 /** An agent whose first BMC stands in the configuration and the others in a file or a discovery. */
 async function sourcedAgent(t: TestContext, fleet: BmcFleet, receiver: string) {
@@ -378,7 +372,7 @@ request_timeout: 10m
 body_idle_timeout: 10m
 ${receiver}`,
     }),
-    { clock: fastClock },
+    { clock: fastClock(SPEED) },
   );
   t.after(async () => {
     await agent.stop();
