@@ -30,7 +30,7 @@ sse: { initial_backoff: 5ms, max_backoff: 10ms, min_stream_lifetime: 20ms, recon
 auto: { trial_lifetime: 20ms }`;
 
 const polled = (extra = '') =>
-  `mode: periodic\ninitial_history: all\nperiodic: { logs_collection_interval: 100ms }\n${extra}`;
+  `mode: periodic\ninitial_history: all\nperiodic: { logs_collection_interval: 20ms }\n${extra}`;
 const record = (text: string, more: object = {}) => ({
   ...{ MessageId: 'Sim.1.0.Told', Message: text, EventId: text, EventTimestamp: '2026-11-25T10:00:00Z' },
   ...more,
