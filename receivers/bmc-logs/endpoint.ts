@@ -96,6 +96,8 @@ export class Endpoint {
   /** Ends the delivery of what was read. */
   readonly #abandon = new AbortController();
   readonly #pollWorks = new Signpost();
+  /** Ends the connections that are being made. */
+  #setUps = new AbortController();
   #machine: ModeMachine;
   #parts: Parts | undefined;
   #loop: Promise<void> | undefined;
@@ -185,7 +187,7 @@ export class Endpoint {
       connectTimeoutMs: config.sse.connect_timeout,
       handshakes,
       clock,
-      signal: this.#stop.signal,
+      signal: () => this.#setUps.signal,
     });
     const { events } = this;
     const client = new RedfishClient({
@@ -270,7 +272,9 @@ export class Endpoint {
     this.#loop = loop.run().catch((error) => {
       if (!this.#stop.signal.aborted) throw error;
     });
-    if (this.#machine.mode.kind === 'polling') events.staysDowngraded(this.#machine.mode, loop.attemptIn);
+    if (this.#machine.mode.kind !== 'polling') return;
+    events.staysDowngraded(this.#machine.mode, loop.attemptIn);
+    this.#shared.onChange(this, 'moved');
   }
 
   /**
@@ -280,7 +284,11 @@ export class Endpoint {
    */
   async shutdown(signal: AbortSignal, isGone = false): Promise<void> {
     const { host } = this.#shared;
-    this.#stop.abort(new OutbandError('shutting_down', `endpoint ${this.config.name} stops`));
+    const stopping = new OutbandError('shutting_down', `endpoint ${this.config.name} stops`);
+    this.#stop.abort(stopping);
+    this.#setUps.abort(stopping);
+    // The end of the session may need a connection once more.
+    this.#setUps = new AbortController();
     using grace = deadline(host.clock, STOP_GRACE_MS, 'the last delivery', signal);
     grace.signal.addEventListener('abort', () => this.#abandon.abort(grace.signal.reason), { once: true });
     await this.#parts?.target.unregister();
@@ -290,6 +298,7 @@ export class Endpoint {
     await this.#parts?.stateFile?.close();
     using goodbye = deadline(host.clock, STOP_GRACE_MS, 'the end of the session', signal);
     await this.#parts?.client.close(goodbye.signal);
+    this.#setUps.abort(stopping);
     if (isGone) this.#parts?.state.update({ goneMs: Number(host.clock.now() / NANOS_PER_MS) });
   }
 
@@ -324,12 +333,15 @@ export class Endpoint {
     if (state.current.address !== origin) state.update({ address: origin, downgrade: undefined });
     const { downgrade } = state.current;
     if (!downgrade || !config.auto.persist_downgrade) return new ModeMachine(settings, now);
-    const { reason, failedTrials, nextTrialMs } = downgrade;
-    const longest = config.auto.sse_retry_interval * (1 + host.random());
-    const left = nextTrialMs === undefined ? undefined : nextTrialMs - Number(host.clock.now() / NANOS_PER_MS);
+    const { reason, failedTrials, nextTrialMs, sinceMs } = downgrade;
+    const nowMs = Number(host.clock.now() / NANOS_PER_MS);
+    const { sse_retry_interval } = config.auto;
+    // At most one interval from now, spread over a fleet that starts at once.
+    const longest = sse_retry_interval * (0.5 + host.random() / 2);
+    const isWanted = sse_retry_interval > 0 && nextTrialMs !== undefined;
     return new ModeMachine(settings, now, {
-      ...{ reason, failedTrials },
-      nextTrialIn: left === undefined ? undefined : Math.min(Math.max(0, left), longest),
+      ...{ reason, failedTrials, since: now - Math.max(0, nowMs - sinceMs) },
+      nextTrialIn: isWanted ? Math.min(Math.max(0, nextTrialMs - nowMs), longest) : undefined,
     });
   }
 

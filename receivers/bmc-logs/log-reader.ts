@@ -109,8 +109,14 @@ export class LogReader {
   }
 
   /** Whether a poll has sent or skipped the entry that an event names. */
-  knows({ service, base }: Happening): boolean {
-    return service !== undefined && base !== undefined && (this.#cursors.get(service)?.knowsBase(base) ?? false);
+  knows(event: Happening): boolean {
+    const { service, base, time } = event;
+    if (service !== undefined && base !== undefined) return this.#cursors.get(service)?.knowsBase(base) ?? false;
+    // Told without its entry: an old event that is told again after hours. A second one that is equal to the second comes
+    // with its own entry.
+    if (time.epochNanos === undefined) return false;
+    for (const cursor of this.#cursors.values()) if (cursor.knowsContent(event, 0)) return true;
+    return false;
   }
 
   /** What the BMC says it can do was read anew: it has another chance. */

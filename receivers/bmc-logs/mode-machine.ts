@@ -35,6 +35,8 @@ export type ModeSettings = Pick<BmcLogsConfig, 'sse' | 'auto'> & { readonly mode
 export interface RestoredDowngrade {
   readonly reason: DowngradeReason;
   readonly failedTrials: number;
+  /** Monotonic milliseconds of this process, which may be before its start. */
+  readonly since: number;
   /** Milliseconds; undefined: no trial is due, ever. */
   readonly nextTrialIn: number | undefined;
 }
@@ -80,13 +82,14 @@ export class ModeMachine {
   #attempts: number | undefined;
   /** Since when no stream is open; undefined before the first attempt and while one is. */
   #streamlessSince: number | undefined;
-  #failuresSinceStream = 0;
+  #attemptsSinceStream = 0;
   #retryAfterMs = 0;
   #serverRetryMs = 0;
   #failedTrials = 0;
   #returnedAt: number | undefined;
-  /** Wait for the first trial after a restart, or at once. */
-  #trialIn: number | undefined;
+  #downgradedAt = 0;
+  /** Wait for the next attempt, where it is not a back-off: after a restart, or because somebody asked. */
+  #nextIn: number | undefined;
   /** The trial stream has told something that no poll had found. */
   #trialTold = false;
   #trialSurvived = false;
@@ -99,9 +102,10 @@ export class ModeMachine {
     this.#shortLives = new SlidingWindow(FLAP_WINDOWS * window);
     this.#mode = { kind: settings.mode === 'periodic' ? 'periodic' : 'connecting', since: now };
     if (!restored || settings.mode !== 'auto') return;
-    this.#mode = { kind: 'polling', reason: restored.reason, since: now };
+    this.#mode = { kind: 'polling', reason: restored.reason, since: restored.since };
+    this.#downgradedAt = restored.since;
     this.#failedTrials = restored.failedTrials;
-    this.#trialIn = restored.nextTrialIn;
+    this.#nextIn = restored.nextTrialIn;
   }
 
   get mode(): Mode {
@@ -122,8 +126,8 @@ export class ModeMachine {
   waitBeforeAttempt(random: number): number | undefined {
     const { sse, auto } = this.#settings;
     if (this.#mode.kind === 'periodic') return undefined;
+    if (this.#nextIn !== undefined) return this.#nextIn;
     if (this.#mode.kind === 'polling') {
-      if (this.#trialIn !== undefined) return this.#trialIn;
       if (auto.sse_retry_interval === 0) return undefined;
       const interval = backoffDelay(this.#failedTrials, {
         initialMs: auto.sse_retry_interval,
@@ -169,8 +173,9 @@ export class ModeMachine {
     this.#unsupported = 0;
     this.#retryAfterMs = 0;
     this.#streamlessSince = undefined;
-    this.#failuresSinceStream = 0;
-    this.#trialIn = undefined;
+    this.#attemptsSinceStream = 0;
+    this.#nextIn = undefined;
+    this.#serverRetryMs = 0;
     this.#trialTold = false;
     this.#trialSurvived = false;
     if (this.#mode.kind === 'held') {
@@ -184,7 +189,6 @@ export class ModeMachine {
   /** The open stream has lived {@link lifetimeToProve}. */
   survived(now: number): Transition | undefined {
     this.#attempts = 0;
-    this.#serverRetryMs = 0;
     this.#failures.clear();
     if (this.#mode.kind === 'held') return this.#go({ kind: 'streaming', since: this.#mode.openSince ?? now });
     if (this.#mode.kind !== 'trial') return undefined;
@@ -208,7 +212,7 @@ export class ModeMachine {
     const { mode } = this.#reading();
     // Closed by a decision that was made while it was open.
     if (mode.kind === 'polling') return undefined;
-    if (mode.kind === 'trial') return this.#trialFailed(now);
+    if (mode.kind === 'trial') return this.#trialFailed();
     if (mode.kind === 'held') {
       this.#mode = { ...mode, openSince: undefined };
       return undefined;
@@ -227,9 +231,13 @@ export class ModeMachine {
 
   /** An attempt did not open a stream. */
   refused(now: number, outcome: ConnectOutcome): Transition | undefined {
-    if (this.#mode.kind === 'polling') return this.#trialFailed(now);
+    this.#nextIn = undefined;
+    if (this.#mode.kind === 'polling') return outcome.kind === 'not_sent' ? undefined : this.#trialFailed();
     this.#attempts = (this.#attempts ?? 0) + 1;
-    if (outcome.kind === 'not_sent') return this.#tooSlow(now);
+    if (outcome.kind === 'not_sent') {
+      this.#attemptsSinceStream++;
+      return this.#tooSlow(now);
+    }
     if (outcome.kind === 'failure') {
       this.#unsupported = 0;
       this.#retryAfterMs = outcome.retryAfterMs ?? 0;
@@ -246,10 +254,10 @@ export class ModeMachine {
     return this.#downgrade(now, 'silent_stream', 0, this.#mode.kind);
   }
 
-  /** A trial is due now, with the shortest wait behind it: somebody asked, or the firmware is another one. */
+  /** The next attempt is due now, with the shortest wait behind it: somebody asked, or the firmware is another one. */
   retryNow(): void {
     this.#failedTrials = 0;
-    this.#trialIn = 0;
+    this.#nextIn = 0;
   }
 
   /** Most of the fleet fails. A decision of the last window that the incident explains is taken back. */
@@ -258,7 +266,7 @@ export class ModeMachine {
     const { mode } = this.#reading();
     const recent = now - mode.since < this.#settings.auto.connect_failure_window;
     if (mode.kind !== 'polling' || !recent || !isExplainedByIncident(mode.reason)) return undefined;
-    this.#trialIn = undefined;
+    this.#nextIn = undefined;
     return this.#go({ kind: 'held', since: now, openSince: undefined });
   }
 
@@ -271,7 +279,7 @@ export class ModeMachine {
     this.#shortLives.clear();
     if (mode.openSince !== undefined) return this.#go({ kind: 'streaming', since: mode.openSince });
     this.#streamlessSince = now;
-    this.#failuresSinceStream = 0;
+    this.#attemptsSinceStream = 0;
     return this.#go({ kind: 'connecting', since: now });
   }
 
@@ -287,7 +295,7 @@ export class ModeMachine {
 
   #failed(now: number, short: boolean, from: Mode['kind']): Transition | undefined {
     this.#failures.add(now, { at: now, short });
-    this.#failuresSinceStream++;
+    this.#attemptsSinceStream++;
     const counted = this.#failures.at(now);
     if (counted.length < this.#settings.auto.connect_failure_threshold) return this.#tooSlow(now);
     const shorts = counted.filter((failure) => failure.short).length;
@@ -298,8 +306,8 @@ export class ModeMachine {
   /** Time-outs may be so long that a budget is never spent: a whole window without a stream is enough. */
   #tooSlow(now: number): Transition | undefined {
     const streamless = now - (this.#streamlessSince ?? now);
-    if (streamless < this.#settings.auto.connect_failure_window || this.#failuresSinceStream < 2) return undefined;
-    return this.#blame(now, 'connect_failure_budget', this.#failuresSinceStream, this.#mode.kind);
+    if (streamless < this.#settings.auto.connect_failure_window || this.#attemptsSinceStream < 2) return undefined;
+    return this.#blame(now, 'connect_failure_budget', this.#attemptsSinceStream, this.#mode.kind);
   }
 
   #blame(now: number, reason: DowngradeReason, failures: number, from: Mode['kind']): Transition | undefined {
@@ -315,6 +323,8 @@ export class ModeMachine {
     this.#failures.clear();
     this.#shortLives.clear();
     this.#unsupported = 0;
+    this.#nextIn = undefined;
+    this.#downgradedAt = now;
     return this.#go({ kind: 'polling', reason, since: now }, failures, from);
   }
 
@@ -325,12 +335,11 @@ export class ModeMachine {
     return this.#go({ kind: 'streaming', since: this.#mode.since });
   }
 
-  #trialFailed(now: number): Transition | undefined {
+  #trialFailed(): Transition | undefined {
     if (this.#mode.kind !== 'trial' && this.#mode.kind !== 'polling') return undefined;
     this.#failedTrials++;
-    this.#trialIn = undefined;
     const { kind, reason } = this.#mode;
-    this.#mode = { kind: 'polling', reason, since: now };
+    this.#mode = { kind: 'polling', reason, since: this.#downgradedAt };
     return kind === 'trial' ? { from: kind, to: 'polling', reason, failures: 0 } : undefined;
   }
 }

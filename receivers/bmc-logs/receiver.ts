@@ -48,7 +48,9 @@ export class BmcLogsReceiver implements Component {
   #foreign = 0;
   /** Changes of the set of endpoints, one after the other. */
   #applying: Promise<void> = Promise.resolve();
+  /** Why an endpoint could not be started. */
   #permanent: Error | undefined;
+  #merged: Merged | undefined;
 
   constructor(id: ComponentId, config: BmcLogsConfig, host: Host, next: NextConsumers) {
     this.#host = host;
@@ -77,30 +79,24 @@ export class BmcLogsReceiver implements Component {
       positions: this.#positions,
       onChange: (endpoint, what) => this.#judge(endpoint, what),
     };
-    let firstError: unknown;
     const { config, host } = { config: this.#config, host: this.#host };
     this.#sources = new Sources({
       ...{ receiver: this.#receiver, config, host, contexts: this.#contexts, store },
-      onChange: (merged) => {
-        this.#applying = this.#applying
-          .then(() => this.#apply(merged))
-          .catch((error) => {
-            firstError ??= error;
-            this.#permanent = error as Error;
-            this.#reportStatus();
-          });
-      },
+      onChange: (merged) => this.#changed(merged),
+      onStatus: () => this.#reportStatus(),
     });
     await this.#sources.start();
     await this.#applying;
     // What the configuration itself says wrong stops the agent; what a source says wrong must not.
-    if (firstError !== undefined) throw firstError;
+    if (this.#permanent) throw this.#permanent;
     this.#housekeeping = scheduler(this.#config.scheduler).register(
       {
         type: 'bmc-house',
         name: this.#receiver,
         connection: this.#receiver,
         run: async () => {
+          // A file that an endpoint needs may have come.
+          if (this.#permanent && this.#merged) this.#changed(this.#merged);
           this.#reportStatus();
           await this.#positions?.forgetGone(new Set(this.#running.keys()));
           return {};
@@ -146,7 +142,12 @@ export class BmcLogsReceiver implements Component {
     return store;
   }
 
-  /** Starts, stops and restarts what has changed, and nothing else. */
+  #changed(merged: Merged): void {
+    this.#merged = merged;
+    this.#applying = this.#applying.then(() => this.#apply(merged));
+  }
+
+  /** Starts, stops and restarts what has changed, and nothing else. Never rejects. */
   async #apply({ endpoints: all }: Merged): Promise<void> {
     if (this.#stop.signal.aborted) return;
     const { shard, shards_count } = this.#config;
@@ -161,15 +162,23 @@ export class BmcLogsReceiver implements Component {
         await endpoint.shutdown(this.#stop.signal, !own.has(name));
       }),
     );
+    let mistake: Error | undefined;
     const fresh = [...own].filter(([name]) => !this.#running.has(name));
     this.#warnUnverified(fresh.map(([, one]) => one));
     await Promise.all(
       fresh.map(async ([name, settings]) => {
         const endpoint = new Endpoint(resolveEndpoint(settings, this.#config), this.#shared!);
         this.#running.set(name, { endpoint, digest: digests.get(name)! });
-        await endpoint.start();
+        try {
+          await endpoint.start();
+        } catch (error) {
+          mistake ??= error as Error;
+          this.#running.delete(name);
+          await endpoint.shutdown(this.#stop.signal);
+        }
       }),
     );
+    this.#permanent = mistake;
     this.#reportStatus();
   }
 
@@ -272,7 +281,7 @@ export class BmcLogsReceiver implements Component {
     for (const { endpoint } of this.#running.values()) {
       const { mode, status, events } = endpoint;
       yield {
-        mode: mode.kind,
+        mode: mode.kind === 'periodic' ? 'polling' : mode.kind,
         reason: 'reason' in mode ? mode.reason : '',
         vendor: events.vendor,
         session: status.credentials?.kind === 'session',

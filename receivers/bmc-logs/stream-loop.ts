@@ -50,6 +50,8 @@ export class StreamLoop {
   #lastEventId: string | undefined;
   #lastError = '';
   #trigger: TrialTrigger = 'interval';
+  /** The trial stream has ended polling. */
+  #isConfirmed = false;
   #events = 0;
   /** Wait before the next attempt, as it was announced; undefined: never. */
   #attemptIn: number | undefined;
@@ -94,11 +96,13 @@ export class StreamLoop {
       if (isTrial) await untilPollsWork();
       signal.throwIfAborted();
       machine.attempted(host.clock.monotonic());
+      this.#isConfirmed = false;
       const attempt = await this.#attempt(isTrial);
       signal.throwIfAborted();
       if (!('kind' in attempt)) await this.#follow(attempt);
       else this.#refused(attempt, isTrial);
-      if (isTrial && machine.mode.kind === 'polling') events.trial('failed', this.#trigger, this.#lastError);
+      const isSent = !('kind' in attempt) || attempt.kind !== 'not_sent';
+      if (isTrial && isSent && !this.#isConfirmed) events.trial('failed', this.#trigger, this.#lastError);
       this.#trigger = 'interval';
     }
   }
@@ -184,7 +188,7 @@ export class StreamLoop {
       await limiter.pass(signal);
       const { opened } = await client.credentials.prove(signal, async (proof) => {
         const answer = await this.#request(url, proof);
-        return { status: 'status' in answer ? (answer.status ?? 0) : 200, opened: answer };
+        return { status: statusOf(answer), opened: answer };
       });
       if (!('location' in opened)) return opened;
       url = client.resolve(opened.location, url);
@@ -272,10 +276,21 @@ export class StreamLoop {
   /** A stream has proven itself, which may end polling. */
   confirm(transition: Transition | undefined): void {
     const { events, onTransition } = this.#options;
+    if (!transition) return;
     this.plan();
-    if (transition?.from === 'trial') events.trial('confirmed', this.#trigger);
+    if (transition.from === 'trial') {
+      this.#isConfirmed = true;
+      events.trial('confirmed', this.#trigger);
+    }
     onTransition(transition);
   }
+}
+
+/** HTTP status of an attempt; 0 when there was no answer. */
+function statusOf(answer: Awaited<ReturnType<typeof openStream>>): number {
+  if ('location' in answer) return 307;
+  if (!('kind' in answer)) return 200;
+  return answer.kind === 'not_sent' ? 0 : (answer.status ?? 0);
 }
 
 function withFilter(url: URL, filter: string): URL {

@@ -1,7 +1,7 @@
 import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
 import type { MetricsConsumer } from '../../src/component/consumer.ts';
 import { deadline } from '../../src/component/deadline.ts';
-import { describeError } from '../../src/component/errors.ts';
+import { describeError, OutbandError } from '../../src/component/errors.ts';
 import { MAX_BATCH_RECORDS } from './delivery-lane.ts';
 import { fromEvent, type Happening, serviceOfEvent } from './happening.ts';
 import { type JsonObject, linkOf } from './json.ts';
@@ -16,6 +16,9 @@ import type { SseMessage } from './stream/sse-reader.ts';
 
 /** An event that is only a link is waited for this long. */
 const REFERENCE_WAIT_MS = 10_000;
+/** Between two tries. */
+const FIRST_REFERENCE_RETRY_MS = 100;
+const LAST_REFERENCE_RETRY_MS = 1_000;
 
 export interface StreamReaderOptions extends ReaderParts {
   /** Whether a poll has told this before. */
@@ -124,14 +127,24 @@ export class StreamReader {
 
   /** The event behind a link; the link itself when it cannot be fetched, so that something is told. */
   async #fetch(link: JsonObject, limit: AbortSignal): Promise<JsonObject> {
-    const { client, events } = this.#options;
-    try {
-      const { body } = await client.get(link['@odata.id'], limit);
-      return { LogEntry: link, ...body };
-    } catch (error) {
-      events.decodeError('reference', describeError(error));
-      return { ...link, Message: linkOf(link) ?? JSON.stringify(link) };
+    const { client, events, clock, signal } = this.#options;
+    let error: unknown;
+    for (let wait = FIRST_REFERENCE_RETRY_MS; ; wait = Math.min(2 * wait, LAST_REFERENCE_RETRY_MS)) {
+      try {
+        const { body } = await client.get(link['@odata.id'], limit);
+        return { LogEntry: link, ...body };
+      } catch (cause) {
+        signal.throwIfAborted();
+        error ??= cause;
+        // The entry may be written a moment after its event; a link that leads elsewhere stays there.
+        if (limit.aborted || (cause instanceof OutbandError && cause.code === 'bmc_link_refused')) break;
+      }
+      await clock.sleep(wait, limit).catch(() => {});
+      if (limit.aborted) break;
     }
+    signal.throwIfAborted();
+    events.decodeError('reference', describeError(error));
+    return { ...link, Message: linkOf(link) ?? JSON.stringify(link) };
   }
 
   #deliver(items: readonly (Told | Unreadable)[]): Promise<void> {

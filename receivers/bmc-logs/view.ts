@@ -7,7 +7,7 @@ import type { Incident } from './fleet-guard.ts';
 
 const MAX_LIMIT = 1_000;
 const DEFAULT_LIMIT = 100;
-const MODES = ['connecting', 'streaming', 'held', 'polling', 'trial', 'periodic'] as const;
+const MODES = ['connecting', 'streaming', 'held', 'polling', 'trial'] as const;
 
 /** What the pages show. */
 export interface Fleet {
@@ -77,11 +77,11 @@ function list(fleet: Fleet, query: URLSearchParams): PageAnswer {
     return problem(400, 'query_invalid', `limit must be between 1 and ${MAX_LIMIT}`);
   const all = [...fleet.endpoints().values()].sort((a, b) => (a.config.name < b.config.name ? -1 : 1));
   const byMode: Record<string, number> = Object.fromEntries(MODES.map((mode) => [mode, 0]));
-  for (const { mode } of all) byMode[mode.kind] = (byMode[mode.kind] ?? 0) + 1;
+  for (const endpoint of all) byMode[shownMode(endpoint)]!++;
   const [mode, reason, prefix, after] = ['mode', 'reason', 'name', 'after'].map((name) => query.get(name));
   const wanted = all.filter(
     (endpoint) =>
-      (mode === null || endpoint.mode.kind === mode) &&
+      (mode === null || shownMode(endpoint) === mode) &&
       (reason === null || reasonOf(endpoint) === reason) &&
       (prefix === null || endpoint.config.name.startsWith(prefix!)) &&
       (after === null || endpoint.config.name > after!),
@@ -123,7 +123,7 @@ function itemOf(endpoint: Endpoint, fleet: Fleet) {
     address: config.address.origin,
     vendor: shown(facts.vendor),
     labels: config.labels,
-    mode: mode.kind,
+    mode: shownMode(endpoint),
     configuredMode: config.mode,
     reason: reasonOf(endpoint),
     since: epoch(mode.since),
@@ -157,6 +157,11 @@ function itemOf(endpoint: Endpoint, fleet: Fleet) {
     services: status.services.map((service) => ({ ...service, uri: publicMessage(service.uri) })),
     counters: status.counters,
   };
+}
+
+/** Mode `periodic` is polling without a reason. */
+function shownMode({ mode }: Endpoint): (typeof MODES)[number] {
+  return mode.kind === 'periodic' ? 'polling' : mode.kind;
 }
 
 function reasonOf({ mode }: Endpoint): string | null {

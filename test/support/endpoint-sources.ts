@@ -45,6 +45,7 @@ export async function sourcesOf(section: object, store?: KeyValue) {
   const history: string[][] = [];
   const sources = new Sources({
     ...{ receiver: 'bmc_logs', config: bmcLogsConfig.parse(section), host, contexts: new TlsContexts(), store },
+    onStatus: () => {},
     onChange: ({ endpoints }) => {
       current = endpoints;
       history.push([...endpoints.keys()]);

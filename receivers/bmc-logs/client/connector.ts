@@ -16,8 +16,8 @@ export interface ConnectorOptions {
   /** One for all endpoints of a receiver: set-ups in flight. A fleet that comes back at once must not starve the event loop. */
   readonly handshakes: Semaphore;
   readonly clock: Clock;
-  /** Ends all set-ups under way. */
-  readonly signal: AbortSignal;
+  /** Ends a set-up that begins now. */
+  readonly signal: () => AbortSignal;
 }
 
 /**
@@ -25,7 +25,7 @@ export interface ConnectorOptions {
  * pinned gets no byte of HTTP.
  */
 export function createConnector(options: ConnectorOptions): buildConnector.connector {
-  const { tls, pins, connectTimeoutMs, handshakes, clock, signal } = options;
+  const { tls, pins, connectTimeoutMs, handshakes, clock } = options;
   const connect = buildConnector({
     allowH2: false,
     timeout: 0,
@@ -34,6 +34,7 @@ export function createConnector(options: ConnectorOptions): buildConnector.conne
   });
   return (target, callback) => {
     void (async () => {
+      const signal = options.signal();
       const release = await handshakes.acquire(signal);
       const limit = deadline(clock, connectTimeoutMs, 'the connection set-up', signal);
       const finish: typeof callback = (error, connected) => {

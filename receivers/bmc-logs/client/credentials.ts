@@ -129,7 +129,7 @@ export class Credentials {
     try {
       const answer = await send(proof.headers);
       if (answer.status === 401 && proof.kind === 'basic') this.#reject(proof.account);
-      else if (proof.kind !== 'none' && answer.status !== 401) this.#accept(proof.account);
+      else if (proof.kind !== 'none' && isAccepted(answer.status)) this.#accept(proof.account);
       return answer;
     } finally {
       proof.release?.();
@@ -177,7 +177,8 @@ export class Credentials {
     if (this.#session) return this.#session.token;
     const release = await this.#loginLock.acquire(signal);
     try {
-      if (this.#session) return this.#readToken();
+      // Whoever held the lock may have found out.
+      if (this.#session || !this.#wantsSession) return this.#readToken();
       this.#checkHold(account);
       const body = JSON.stringify({ UserName: known.username, Password: known.password.reveal() });
       let answer = await this.#options.login(this.#sessionsLink!, body, signal);
@@ -247,8 +248,10 @@ export class Credentials {
 
   #reject(account: string): void {
     const { state, onHold } = this.#options;
-    const holds = state.current.hold?.holds ?? 0;
     this.#proven = undefined;
+    // An answer to a request that was under way when the hold began.
+    if (this.holdUntilMs !== undefined) return;
+    const holds = state.current.hold?.holds ?? 0;
     this.#rejected++;
     // After a hold one more is enough: the account has had its chances.
     if (this.#rejected < MOST_REJECTED_LOGINS && holds === 0) return;
@@ -267,6 +270,11 @@ export class Credentials {
   get #nowMs(): number {
     return Number(this.#options.clock.now() / 1_000_000n);
   }
+}
+
+/** Whether an answer shows that the account was looked at and found good. A server that is busy has not looked. */
+function isAccepted(status: number): boolean {
+  return (status >= 200 && status < 300) || [304, 403, 404].includes(status);
 }
 
 function isFull({ status, body }: LoginAnswer): boolean {

@@ -24,6 +24,8 @@ export class TlsContexts {
     const key = JSON.stringify([ca_file, min_version, legacy_renegotiation]);
     const context = this.#contexts.get(key) ?? makeContext(ca_file, min_version, legacy_renegotiation);
     this.#contexts.set(key, context);
+    // A file that is not there yet may come.
+    context.catch(() => this.#contexts.delete(key));
     const judgedByPin = pins.length > 0 && ca_file === undefined;
     return {
       secureContext: await context,

@@ -3,6 +3,7 @@ import type { Host, Logger } from '../../../src/component/component.ts';
 import type { KeyValue } from '../../../src/component/storage.ts';
 import { EndpointState, type StoredState } from '../endpoint-state.ts';
 import { isObject } from '../json.ts';
+import { joinPieces, pieces } from '../pieces.ts';
 import { ServiceCursor, type StoredCursor } from './cursor.ts';
 import type { PendingKeys, StoredPart } from './ledger.ts';
 
@@ -14,8 +15,6 @@ const STATE = '~state/';
 const KEPT_MS = 7 * 86_400_000;
 /** A store that did not take positions is asked again after this time. */
 const RETRY_MS = 5_000;
-/** Of a cursor in one value; the store takes 1 MiB. */
-const PIECE_CHARS = 512 * 1024;
 
 /** What an endpoint knew when the former process ended. */
 export interface KnownBefore {
@@ -40,6 +39,8 @@ export class Positions {
   /** Ends the waiting for a store that does not take them. */
   readonly #stop = new AbortController();
   #isRefused = false;
+  /** What is being written now. */
+  #inFlight: ReadonlyMap<string, string | undefined> = new Map();
 
   constructor(store: KeyValue, { logger, clock }: Pick<Host, 'logger' | 'clock'>) {
     this.#store = store;
@@ -48,7 +49,7 @@ export class Positions {
   }
 
   of(endpoint: string): EndpointPositions {
-    return new EndpointPositions(endpoint, this, this.#store);
+    return new EndpointPositions(endpoint, this);
   }
 
   /** @param value is asked for when it is written, so that many changes of one value cost one write */
@@ -57,6 +58,18 @@ export class Positions {
     if (this.#isWriting) return;
     this.#isWriting = true;
     this.#writing = this.#write();
+  }
+
+  /** What is stored under a prefix, as it will be when everything is written that was changed so far. */
+  async list(prefix: string): Promise<Map<string, string>> {
+    const coming = new Map([...this.#inFlight, ...[...this.#changed].map(([key, value]) => [key, value()] as const)]);
+    const stored = joinPieces(await this.#store.list(prefix));
+    for (const [key, value] of coming) {
+      if (!key.startsWith(prefix)) continue;
+      if (value === undefined) stored.delete(key);
+      else stored.set(key, value);
+    }
+    return stored;
   }
 
   /** Kept under another name for whoever wants to look, and never read again. */
@@ -94,7 +107,8 @@ export class Positions {
       await Promise.resolve();
       const now = new Map(this.#changed);
       this.#changed.clear();
-      const values = Object.fromEntries([...now].flatMap(([key, value]) => pieces(key, value())));
+      this.#inFlight = new Map([...now].map(([key, value]) => [key, value()]));
+      const values = Object.assign({}, ...[...this.#inFlight].map(([key, value]) => piecesOf(key, value)));
       try {
         await this.#store.set(values);
         this.#isRefused = false;
@@ -108,6 +122,7 @@ export class Positions {
         await this.#clock.sleep(RETRY_MS, this.#stop.signal).catch(() => {});
       }
     }
+    this.#inFlight = new Map();
     // In the same moment in which nothing was left to write: what changes from now on starts a writer of its own.
     this.#isWriting = false;
   }
@@ -118,21 +133,19 @@ export class EndpointPositions {
   readonly #endpoint: string;
   readonly #prefix: string;
   readonly #all: Positions;
-  readonly #store: KeyValue;
   #nextTold = 0;
 
-  constructor(endpoint: string, all: Positions, store: KeyValue) {
+  constructor(endpoint: string, all: Positions) {
     this.#endpoint = endpoint;
     this.#prefix = `${endpoint}/`;
     this.#all = all;
-    this.#store = store;
   }
 
   /** Once, before anything is read. */
   async load(): Promise<KnownBefore> {
-    const stored = join(await this.#store.list(this.#prefix));
+    const stored = await this.#all.list(this.#prefix);
     const stateKey = `${STATE}${this.#endpoint}`;
-    const storedState = (await this.#store.list(stateKey)).get(stateKey);
+    const storedState = (await this.#all.list(stateKey)).get(stateKey);
     const state = storedState === undefined ? {} : readState(storedState);
     if (!state) this.#all.unreadable(stateKey, storedState!, new Error('no JSON object'));
     const cursors = new Map<string, ServiceCursor>();
@@ -209,24 +222,7 @@ function restoreKeys([uri, content, text, messageId, nanos]: StoredKeys): Pendin
   return { uri: uri ?? undefined, content, text, messageId: messageId ?? undefined, time };
 }
 
-/** A long value as several, under keys that end in `#1`, `#2`; a shorter one takes the first of those away. */
-function pieces(key: string, value: string | undefined): [string, string | undefined][] {
-  if (value === undefined) return [[key, undefined]];
-  const count = Math.max(1, Math.ceil(value.length / PIECE_CHARS));
-  const list = Array.from({ length: count }, (_, n): [string, string | undefined] => [
-    n === 0 ? key : `${key}#${n}`,
-    value.slice(n * PIECE_CHARS, (n + 1) * PIECE_CHARS),
-  ]);
-  return key.includes(SERVICE) ? [...list, [`${key}#${count}`, undefined]] : list;
-}
-
-function join(stored: ReadonlyMap<string, string>): Map<string, string> {
-  const whole = new Map<string, string>();
-  for (const [key, value] of stored) {
-    if (key.includes('#')) continue;
-    let text = value;
-    for (let n = 1; stored.has(`${key}#${n}`); n++) text += stored.get(`${key}#${n}`)!;
-    whole.set(key, text);
-  }
-  return whole;
+/** Only cursors are long; the many small keys of a stream need no second look. */
+function piecesOf(key: string, value: string | undefined): Record<string, string | undefined> {
+  return key.includes(SERVICE) ? pieces(key, value) : { [key]: value };
 }

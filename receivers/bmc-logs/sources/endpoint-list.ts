@@ -17,10 +17,16 @@ const FIELDS: Readonly<Record<string, 'name' | 'machine_id' | 'mode'>> = {
 /**
  * Reads a list of endpoints: endpoint objects, or groups of targets as Prometheus http_sd has them. All or nothing: a list
  * with a mistake in it is not taken in part.
+ * @param options.groupsOnly a discovery must not bring secrets, nor paths of files to read them from
  * @throws OutbandError `endpoint_source`
  */
-export function parseEndpointList(list: unknown, defaults: EndpointDefaults): EndpointSettings[] {
+export function parseEndpointList(
+  list: unknown,
+  defaults: EndpointDefaults,
+  { groupsOnly = false }: { readonly groupsOnly?: boolean } = {},
+): EndpointSettings[] {
   if (!Array.isArray(list)) throw unusable('is no list');
+  if (groupsOnly && !(list as Json[]).every(isGroup)) throw unusable('must hold groups with targets and labels only');
   const items = (list as Json[]).flatMap((item) => (isGroup(item) ? endpointsOf(item) : [item]));
   if (items.length > MAX_ENDPOINTS) throw unusable(`has more than ${MAX_ENDPOINTS} endpoints`);
   const mistakes: string[] = [];
@@ -52,13 +58,14 @@ function endpointsOf(group: JsonObject & { targets: Json[] }): Json[] {
   const given = isObject(group.labels) ? group.labels : {};
   const scheme = typeof given.__scheme === 'string' ? given.__scheme : 'https';
   return group.targets.map((target) => {
+    const isText = typeof target === 'string';
     const fields: Record<string, Json> = {
-      name: String(target).replaceAll(/[[\]]/g, ''),
-      address: `${scheme}://${target}`,
+      name: isText ? target.replaceAll(/[[\]]/g, '') : target,
+      address: isText ? `${scheme}://${target}` : target,
     };
     const labels: Record<string, Json> = {};
     for (const [key, value] of Object.entries(given)) {
-      const field = FIELDS[key];
+      const field = Object.hasOwn(FIELDS, key) ? FIELDS[key] : undefined;
       if (field !== undefined) fields[field] = value ?? null;
       else if (key === '__auth_ref') fields.auth = { authenticator: value ?? null };
       else if (!key.startsWith('__')) labels[key] = value ?? null;

@@ -7,11 +7,12 @@ import { readAccount } from '../client/account.ts';
 import type { TlsContexts } from '../client/tls.ts';
 import type { BmcLogsConfig } from '../config.ts';
 import { MAX_LIST_BYTES } from './endpoint-list.ts';
+import type { RawList } from './files.ts';
 
 export type HttpDiscovery = BmcLogsConfig['http_discovery'][number];
 
 /**
- * What a discovery answers, parsed.
+ * What a discovery answers.
  * @throws OutbandError `endpoint_source` for everything but a JSON body with status 200
  */
 export async function readHttpDiscovery(
@@ -19,7 +20,7 @@ export async function readHttpDiscovery(
   host: Host,
   contexts: TlsContexts,
   signal: AbortSignal,
-): Promise<unknown> {
+): Promise<RawList> {
   const what = publicAddress(url);
   const { maxCachedSessions: _, ...connect } = await contexts.optionsFor(tls);
   const dispatcher = new Agent({ connect, headersTimeout: 0, bodyTimeout: 0 });
@@ -45,13 +46,21 @@ export async function readHttpDiscovery(
       if (size > MAX_LIST_BYTES) throw new OutbandError('endpoint_source', `${what}: over ${MAX_LIST_BYTES} bytes`);
       chunks.push(chunk);
     }
-    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+    const text = Buffer.concat(chunks).toString('utf8');
+    return { text, parse: () => parseJsonList(text, what) };
   } catch (cause) {
     if (cause instanceof OutbandError) throw cause;
-    const why = cause instanceof SyntaxError ? 'answered no JSON' : (cause as Error).message;
-    throw new OutbandError('endpoint_source', `${what}: ${why}`, { cause });
+    throw new OutbandError('endpoint_source', `${what}: ${(cause as Error).message}`, { cause });
   } finally {
     await dispatcher.destroy();
+  }
+}
+
+function parseJsonList(text: string, what: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new OutbandError('endpoint_source', `${what} answered no JSON`, { cause });
   }
 }
 

@@ -26,6 +26,11 @@ export class KeptList {
     return this.#list;
   }
 
+  /** Whether the same answer again would change nothing. */
+  get isSettled(): boolean {
+    return this.#error === '' && this.#emptyPasses === 0 && this.#list !== undefined;
+  }
+
   /** Why the list in force may be old; "" when it is not. */
   get error(): string {
     return this.#error;
@@ -36,6 +41,7 @@ export class KeptList {
     const before = this.#error;
     if ('error' in answer) {
       this.#error = answer.error;
+      this.#emptyPasses = 0;
       this.#list ??= this.#stored ?? [];
       return this.#error !== before;
     }

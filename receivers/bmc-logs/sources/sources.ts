@@ -6,8 +6,9 @@ import type { KeyValue } from '../../../src/component/storage.ts';
 import type { TlsContexts } from '../client/tls.ts';
 import type { BmcLogsConfig } from '../config.ts';
 import type { EndpointSettings } from '../endpoint-settings.ts';
+import { joinPieces, pieces } from '../pieces.ts';
 import { parseEndpointList } from './endpoint-list.ts';
-import { readEndpointFiles } from './files.ts';
+import { type RawList, readEndpointFiles } from './files.ts';
 import { readHttpDiscovery } from './http.ts';
 import { KeptList } from './kept-list.ts';
 import { type Merged, mergeLists, type NamedList } from './merge.ts';
@@ -27,6 +28,8 @@ export interface SourcesOptions {
   readonly store: KeyValue | undefined;
   /** Some list has changed. Called once at the start with what is known then. */
   readonly onChange: (merged: Merged) => void;
+  /** A source has become stale, or is no more. */
+  readonly onStatus: () => void;
 }
 
 interface Source {
@@ -35,7 +38,7 @@ interface Source {
   readonly name: string;
   readonly intervalMs: number;
   readonly kept: KeptList;
-  readonly read: (signal: AbortSignal) => Promise<unknown>;
+  readonly read: (signal: AbortSignal) => Promise<RawList>;
   /** Monotonic milliseconds of the last good answer. */
   readAt: number;
   /** Text of the last good answer, to see a change. */
@@ -70,7 +73,7 @@ export class Sources {
   async start(): Promise<void> {
     const { config, host, receiver, store, contexts } = this.#options;
     const now = host.clock.monotonic();
-    const stored = (await store?.list(STORED)) ?? new Map<string, string>();
+    const stored = joinPieces((await store?.list(STORED)) ?? new Map());
     this.#sources = [
       ...config.endpoint_files.map((pattern) => ({
         ...{ kind: 'file' as const, name: pattern, intervalMs: FILE_INTERVAL_MS, readAt: now, text: '' },
@@ -106,7 +109,8 @@ export class Sources {
 
   #restore(text: string | undefined): EndpointSettings[] | undefined {
     try {
-      return text === undefined ? undefined : parseEndpointList(JSON.parse(text), this.#options.config);
+      if (text === undefined) return undefined;
+      return parseEndpointList(JSON.parse(text), this.#options.config, { groupsOnly: true });
     } catch {
       return undefined;
     }
@@ -118,16 +122,13 @@ export class Sources {
     const { list: before, error: hadError } = source.kept;
     try {
       const raw = await source.read(limit.signal);
-      const text = JSON.stringify(raw);
-      // An empty list is counted each time; any other one that is the same changes nothing.
-      if (text === source.text && source.kept.error === '' && text !== '[]') {
-        source.readAt = host.clock.monotonic();
-        return;
-      }
-      source.kept.take({ list: parseEndpointList(raw, config) });
-      source.text = text;
       source.readAt = host.clock.monotonic();
-      if (source.kind === 'http') await store?.set({ [STORED + source.name]: text }).catch(() => {});
+      if (raw.text === source.text && source.kept.isSettled) return;
+      source.text = '';
+      source.kept.take({ list: parseEndpointList(raw.parse(), config, { groupsOnly: source.kind === 'http' }) });
+      source.text = raw.text;
+      const isInForce = source.kept.list !== before;
+      if (source.kind === 'http' && isInForce) await store?.set(pieces(STORED + source.name, raw.text)).catch(() => {});
     } catch (error) {
       if (signal.aborted) return;
       const isNew = source.kept.take({ error: publicMessage(error) });
@@ -140,6 +141,7 @@ export class Sources {
     if (hadError !== '' && source.kept.error === '')
       host.logger.info('a source of endpoints is read again', { source: source.name });
     if (source.kept.list !== before) this.#changed();
+    else if (hadError !== source.kept.error) this.#options.onStatus();
   }
 
   #changed(): void {

@@ -170,7 +170,7 @@ async function streamOnFakeClock(
     ...{ endpoint, clock, signal, proof: {}, lastEventId: undefined },
     connector: createConnector({
       ...{ tls: await new TlsContexts().optionsFor({}), pins: [], connectTimeoutMs: 5_000 },
-      ...{ handshakes: new Semaphore(1), clock, signal },
+      ...{ handshakes: new Semaphore(1), clock, signal: () => signal },
     }),
     url: new URL(SSE_PATH, bmc.address),
     headerTimeoutMs: config.sse.header_timeout,

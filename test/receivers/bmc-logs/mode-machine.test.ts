@@ -264,7 +264,9 @@ test('a trial after silence needs an event as well as a life, in any order, with
 });
 
 test('a restart goes on polling with the rest of the wait, and knows how often trials have failed', () => {
-  const machine = new ModeMachine(SETTINGS, 0, { reason: 'stream_flapping', failedTrials: 2, nextTrialIn: 90_000 });
+  const machine = new ModeMachine(SETTINGS, 0, {
+    ...{ reason: 'stream_flapping', failedTrials: 2, since: -MINUTE, nextTrialIn: 90_000 },
+  });
   assert.equal(machine.waitBeforeAttempt(0.5), 90_000);
   machine.refused(90_000, FAILURE);
   assert.equal(machine.waitBeforeAttempt(0.5), 240 * MINUTE);
