@@ -46,6 +46,8 @@ export interface DurableConfigOptions {
   readonly fleet: BmcFleet;
   readonly sink: Pick<OtlpSink, 'url'>;
   readonly directory: string;
+  /** Lines under `bmc_logs`, without indentation. */
+  readonly receiver?: string;
   /** Lines under `otlp_http`, without indentation. */
   readonly exporter?: string;
   /** Flow map of `file_storage`, beside its directory. */
@@ -53,14 +55,21 @@ export interface DurableConfigOptions {
 }
 
 /** As {@link bmcConfig}, with everything that must outlive the process in a store. */
-export function durableConfig({ fleet, sink, directory, exporter, storage = '' }: DurableConfigOptions): string {
+export function durableConfig({
+  fleet,
+  sink,
+  directory,
+  receiver,
+  exporter,
+  storage = '',
+}: DurableConfigOptions): string {
   const endpoints = fleet.bmcs.map(({ name, address }) => ({ name, address, tls: { insecure: true } }));
   return `
 receivers:
   bmc_logs:
     endpoints: ${JSON.stringify(endpoints)}
     storage: file_storage
-${indent(FAST, 4)}
+${indent(receiver ?? FAST, 4)}
 exporters:
   otlp_http:
     endpoint: ${sink.url}

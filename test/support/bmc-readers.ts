@@ -26,6 +26,8 @@ const instantClock: Clock = {
 export interface BmcReadersOptions {
   /** What the BMC answers; undefined: 404. */
   readonly resource?: (path: string, query: URLSearchParams) => object | undefined;
+  /** Of whatever is asked for; answered 304 when the asker has it. Default: none. */
+  readonly etag?: () => string;
   /** `initial_history`; default: all. */
   readonly history?: string;
   /** Whether the pipeline refuses this time. */
@@ -33,16 +35,19 @@ export interface BmcReadersOptions {
 }
 
 /** The real readers of one endpoint, with their cursors, ledger and lane, and no sockets. */
-export function bmcReaders({ resource = () => undefined, history = 'all', refuse = () => false }: BmcReadersOptions) {
+export function bmcReaders(options: BmcReadersOptions) {
+  const { resource = () => undefined, etag = () => undefined, history = 'all', refuse = () => false } = options;
   const config = bmcLogsConfig.parse({ endpoints: [{ name: 'r1', address: ADDRESS.href }], initial_history: history });
   const endpoint = resolveEndpoint(config.endpoints[0]!, config);
   const received: ReadableLogRecord[] = [];
   const client = {
-    async get(link: string) {
+    async get(link: string, asked?: AbortSignal, { ifNoneMatch }: { readonly ifNoneMatch?: string } = {}) {
       const url = new URL(link, ADDRESS);
+      if (ifNoneMatch !== undefined && ifNoneMatch === etag()) return undefined;
       const body = resource(url.pathname, url.searchParams);
+      asked?.throwIfAborted();
       if (!body) throw new Error(`404 ${link}`);
-      return { url, body: JSON.parse(JSON.stringify(body)), bytes: 0, etag: undefined };
+      return { url, body: JSON.parse(JSON.stringify(body)), bytes: 0, etag: etag() };
     },
   } as unknown as RedfishClient;
   const { signal } = new AbortController();
