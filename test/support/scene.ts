@@ -23,7 +23,9 @@ export interface Scene {
   downgrade(endpoint: string): Promise<Record<string, unknown>>;
 }
 
-export interface SceneOptions extends Partial<FleetOptions>, Pick<BmcConfigOptions, 'receiver' | 'exporter'> {
+export interface SceneOptions
+  extends Partial<FleetOptions>,
+    Pick<BmcConfigOptions, 'receiver' | 'exporter' | 'scheduler'> {
   /** Before the agent starts. */
   readonly before?: (fleet: BmcFleet) => void | Promise<void>;
   readonly modes?: readonly string[];
