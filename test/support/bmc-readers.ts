@@ -8,6 +8,7 @@ import { EndpointEvents } from '../../receivers/bmc-logs/events.ts';
 import { LogReader, type PollOptions } from '../../receivers/bmc-logs/log-reader.ts';
 import type { LogService } from '../../receivers/bmc-logs/logs/discovery.ts';
 import { JoinLedger } from '../../receivers/bmc-logs/logs/ledger.ts';
+import type { EndpointPositions, KnownBefore } from '../../receivers/bmc-logs/logs/positions.ts';
 import { ResourceCache } from '../../receivers/bmc-logs/record/resource.ts';
 import { StreamReader } from '../../receivers/bmc-logs/stream-reader.ts';
 import type { Clock } from '../../src/component/clock.ts';
@@ -30,6 +31,10 @@ export interface BmcReadersOptions {
   readonly etag?: () => string;
   /** `initial_history`; default: all. */
   readonly history?: string;
+  /** What a former life has stored. Default: there was none. */
+  readonly known?: KnownBefore;
+  /** Where positions are stored; default: nowhere. */
+  readonly positions?: EndpointPositions;
   /** Whether the pipeline refuses this time. */
   readonly refuse?: () => boolean;
 }
@@ -37,6 +42,7 @@ export interface BmcReadersOptions {
 /** The real readers of one endpoint, with their cursors, ledger and lane, and no sockets. */
 export function bmcReaders(options: BmcReadersOptions) {
   const { resource = () => undefined, etag = () => undefined, history = 'all', refuse = () => false } = options;
+  const { known, positions } = options;
   const config = bmcLogsConfig.parse({ endpoints: [{ name: 'r1', address: ADDRESS.href }], initial_history: history });
   const endpoint = resolveEndpoint(config.endpoints[0]!, config);
   const received: ReadableLogRecord[] = [];
@@ -66,13 +72,14 @@ export function bmcReaders(options: BmcReadersOptions) {
   const shared = {
     ...{ config, endpoint, client, lane, clock: instantClock },
     events: new EndpointEvents('r1', testHost().logger, () => {}, false),
-    state: new EndpointState({}, () => {}),
+    state: known?.state ?? new EndpointState({}, () => {}),
     onCovered: () => {},
     ledger: new JoinLedger(),
-    positions: undefined,
+    positions,
     resource: new ResourceCache(endpoint),
   };
-  const logs = new LogReader(shared);
+  for (const [keys, part] of known?.told ?? []) shared.ledger.addTold(keys, part);
+  const logs = new LogReader(shared, known?.cursors);
   let losses = 0;
   const stream = new StreamReader({
     ...shared,

@@ -271,3 +271,80 @@ test('a state file that could not be used yet, as the BMC was away, is read at t
     ['4', '5'],
   );
 });
+
+// --- logs that are longer than what is remembered (20,000 entries) ---
+
+interface Long {
+  readonly length: number;
+  readonly order: 'asc' | 'desc';
+  /** Between two entries; undefined: they have no time. */
+  readonly stepMs: number | undefined;
+  readonly idOf?: (n: number) => string;
+}
+
+/** Reads a long log until three whole reads have ended. @returns how many entries came, and how many different ones */
+async function threeReads({ length, order, stepMs, idOf = String }: Long) {
+  const now = Date.parse('2026-11-25T12:00:00Z');
+  const log = { length, jumpMs: 0 };
+  const { logs, received } = bmcReaders({
+    resource: (path, query) => {
+      const skip = Number(query.get('$skip') ?? 0);
+      const Members = Array.from({ length: Math.min(1_000, log.length - skip) }, (_, index) => {
+        const n = order === 'desc' ? log.length - skip - index : skip + index + 1;
+        const jump = n > length ? log.jumpMs : 0;
+        const Created =
+          stepMs === undefined ? '0000-00-00T00:00:00Z' : new Date(now - (length - n) * stepMs + jump).toISOString();
+        return { Id: idOf(n), Created, Message: `entry ${n}` };
+      });
+      return { Members, ...(skip + 1_000 < log.length && { '@odata.nextLink': `${path}?$skip=${skip + 1_000}` }) };
+    },
+  });
+  const wholeRead = async () => {
+    while ((await logs.poll(pollOf([serviceAt('/redfish/v1/Systems/1/LogServices/Log')]))).unfinished);
+  };
+  for (let n = 0; n < 3; n++) await wholeRead();
+  const counts = () => [new Set(received.map(({ body }) => body)).size, received.length];
+  return { log, wholeRead, counts };
+}
+
+// Keys leave in the order in which they came (`KeySet.dropOldest`), and the floor is the highest entry among the first
+// that came (`#noteHeight`, `#raiseFloor` in logs/cursor.ts). Both take it that the oldest entries come first. A walk
+// newest first that ends at the limit of a poll hands its pieces on newest piece first: from the second piece on, the
+// floor lies above all that is still to be read, and `#isBelowFloor` takes it for known. Lost for good.
+test('the first contact with 45,000 entries, newest first, sends all of them', async () => {
+  const { counts } = await threeReads({ length: 45_000, order: 'desc', stepMs: 1_000 });
+  assert.deepEqual(counts(), [45_000, 45_000]);
+});
+
+// `#isBelowFloor` takes only what is strictly older than the floor for known: the entry that the floor was made of, and
+// all of its second, are new again with the next whole read.
+test('a long log, oldest first, is sent once, to the last entry', async () => {
+  const { counts } = await threeReads({ length: 30_000, order: 'asc', stepMs: 1_000 });
+  assert.deepEqual(counts(), [30_000, 30_000]);
+});
+
+// The same, and here it is the whole log, with each whole read, for ever.
+for (const [what, stepMs] of [
+  ['of one second', 0],
+  ['without times', undefined],
+] as const)
+  test(`a long log of entries ${what} is sent once`, async () => {
+    const { counts } = await threeReads({ length: 25_000, order: 'asc', stepMs });
+    assert.deepEqual(counts(), [25_000, 25_000]);
+  });
+
+// Without a number in its Id an entry is known by its time alone, once there is a floor. A clock that is set back makes
+// all that is written then known: lost, and no `clock_jump` is counted.
+test('a clock that is set back in a long log whose Ids are texts: what is written then comes', async () => {
+  const { log, wholeRead, counts } = await threeReads({
+    length: 25_000,
+    order: 'asc',
+    stepMs: 1_000,
+    idOf: (n) => `SEL-${n}`,
+  });
+  const [before] = counts();
+  log.jumpMs = -365 * 86_400_000;
+  log.length += 10;
+  await wholeRead();
+  assert.equal(counts()[0], before! + 10);
+});

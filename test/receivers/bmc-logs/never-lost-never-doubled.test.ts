@@ -1,29 +1,63 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
 import fc from 'fast-check';
+import { Positions } from '../../../receivers/bmc-logs/logs/positions.ts';
+import type { KeyValue } from '../../../src/component/storage.ts';
 import { writeEvent } from '../../simulators/bmc/event-stream.ts';
 import { LiveLog } from '../../simulators/bmc/live-log.ts';
 import { PROFILES } from '../../simulators/bmc/profiles.ts';
 import { bmcReaders, pollOf, serviceAt } from '../../support/bmc-readers.ts';
+import { testHost } from '../../support/host.ts';
 import { forAll } from '../../support/property.ts';
 
-/** One endpoint without sockets, over a live log. */
-function endpointOver(log: LiveLog, refuse: () => boolean, broken: () => boolean) {
-  const { received, logs, stream } = bmcReaders({
-    refuse,
-    resource: (path, query) => {
-      // The first page comes, the next does not.
-      if (broken() && query.has('$skip')) return undefined;
-      const id = /\/Entries\/([^/]+)$/.exec(path)?.[1];
-      return id === undefined ? log.page(Number(query.get('$skip') ?? 0)) : log.entry(id);
-    },
-  });
+/** A store in memory. */
+function memoryStore(): KeyValue {
+  const values = new Map<string, string>();
   return {
-    received,
-    poll: () => logs.poll(pollOf([serviceAt(log.path)])),
-    tell: (text: string) => {
-      const data = text.split('\n').flatMap((line) => (line.startsWith('data: ') ? [line.slice(6)] : []));
-      return stream.take([{ data: data.join('\n'), id: /^id: (.*)$/m.exec(text)?.[1] }]);
+    async set(changes) {
+      for (const [key, value] of Object.entries(changes)) {
+        if (value === undefined) values.delete(key);
+        else values.set(key, value);
+      }
+    },
+    list: async (prefix) => new Map([...values].filter(([key]) => key.startsWith(prefix)).sort()),
+  };
+}
+
+/** One endpoint without sockets, over a live log, with a store that outlives its readers. */
+async function endpointOver(log: LiveLog, refuse: () => boolean, broken: () => boolean) {
+  const store = memoryStore();
+  const received: ReadableLogRecord[] = [];
+  const begin = async () => {
+    const all = new Positions(store, testHost());
+    const positions = all.of('r1');
+    const known = await positions.load();
+    const readers = bmcReaders({
+      ...{ refuse, known, positions },
+      resource: (path, query) => {
+        // The first page comes, the next does not.
+        if (broken() && query.has('$skip')) return undefined;
+        const id = /\/Entries\/([^/]+)$/.exec(path)?.[1];
+        return id === undefined ? log.page(Number(query.get('$skip') ?? 0)) : log.entry(id);
+      },
+    });
+    return { all, readers };
+  };
+  let life = await begin();
+  const tell = (text: string) => {
+    const data = text.split('\n').flatMap((line) => (line.startsWith('data: ') ? [line.slice(6)] : []));
+    return life.readers.stream.take([{ data: data.join('\n'), id: /^id: (.*)$/m.exec(text)?.[1] }]);
+  };
+  return {
+    received: () => [...received, ...life.readers.received],
+    poll: () => life.readers.logs.poll(pollOf([serviceAt(log.path)])),
+    tell,
+    /** A stop, and a start with what was stored. */
+    async restart() {
+      await life.all.close();
+      received.push(...life.readers.received);
+      life = await begin();
     },
   };
 }
@@ -46,24 +80,21 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('failed_poll' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('replay' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('clear' as const) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('reverse' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('reverse' as const, 'shuffle' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('wrap' as const), by: fc.integer({ min: 1, max: 4 }) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('renumber' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('change' as const), place: fc.nat() }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('poll_and_append' as const) }) },
 );
 
 for (const profile of PROFILES)
-  test(`${profile.name}: whatever is appended, streamed, replayed, cleared and reordered, nothing is lost and nothing doubled`, () =>
+  test(`${profile.name}: whatever is appended, streamed, replayed, cleared, wrapped, numbered anew, changed and reordered, over restarts too, nothing is lost and nothing doubled`, () =>
     forAll(
       fc.record({ steps: fc.array(step, { maxLength: 40 }), linkOnly: fc.boolean(), seed: fc.nat() }),
       async ({ steps, linkOnly, seed }) => {
-        let order = profile.services[0]!.order;
-        const serviceProfile = {
-          ...profile.services[0]!,
-          pageSize: 3,
-          get order() {
-            return order;
-          },
-        };
-        const log = new LiveLog('/redfish/v1/Systems/1/LogServices/Log', serviceProfile);
+        const log = new LiveLog('/redfish/v1/Systems/1/LogServices/Log', profile.services[0]!);
+        log.pageSize = 3;
         log.linkOnly = linkOnly;
         let chance = seed;
         const refuse = () => {
@@ -71,11 +102,12 @@ for (const profile of PROFILES)
           return chance < 2 ** 30;
         };
         let broken = false;
-        const { received, poll, tell } = endpointOver(log, refuse, () => broken);
+        const { received, poll, tell, restart } = await endpointOver(log, refuse, () => broken);
 
         let second = Date.parse('2026-11-25T11:00:00Z');
         const appended: string[] = [];
-        const told: string[] = [];
+        let told: string[] = [];
+        let changes = 0;
         const append = (text: string) => {
           // Equal texts share a second; an own text has one of its own.
           if (text === 'unique') second += 1_000;
@@ -109,8 +141,31 @@ for (const profile of PROFILES)
             broken = true;
             await poll();
             broken = false;
-          } else if (one.do === 'reverse') order = order === 'asc' ? 'desc' : 'asc';
-          else if (one.do === 'clear') {
+          } else if (one.do === 'reverse') log.order = log.order === 'asc' ? 'desc' : 'asc';
+          else if (one.do === 'shuffle') log.order = 'shuffle';
+          else if (one.do === 'wrap') {
+            await poll();
+            log.maxEntries = Math.max(1, log.entries.length + 1 - one.by);
+            append('unique');
+            log.maxEntries = Number.POSITIVE_INFINITY;
+          } else if (one.do === 'renumber') {
+            // Whoever has not read it knows it by another name, and joins nothing.
+            await poll();
+            log.renumber();
+            second += 1_000;
+          } else if (one.do === 'change') {
+            await poll();
+            const entry = log.entries[one.place % log.entries.length];
+            if (!entry) continue;
+            log.change(entry, { count: entry.count + 1 });
+            // A member that is known by its link is not fetched again.
+            if (!linkOnly) changes++;
+            await poll();
+          } else if (one.do === 'restart') {
+            await restart();
+            // Replays are known by what the process remembers of its stream.
+            told = [];
+          } else if (one.do === 'clear') {
             // What nobody has read before a clear is lost to everybody; that is not what this is about.
             await poll();
             log.clear();
@@ -124,7 +179,9 @@ for (const profile of PROFILES)
         }
         await poll();
         await poll();
-        const bodies = received.map(({ body }) => String(body)).sort();
-        assert.deepEqual(bodies, appended.toSorted());
+        const isChange = ({ attributes }: ReadableLogRecord) => attributes['redfish.entry.change'] === 'updated';
+        const [news, updates] = [received().filter((each) => !isChange(each)), received().filter(isChange)];
+        assert.deepEqual(news.map(({ body }) => String(body)).sort(), appended.toSorted());
+        if (!linkOnly) assert.equal(updates.length, changes);
       },
     ));
