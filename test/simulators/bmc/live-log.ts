@@ -104,16 +104,18 @@ export class LiveLog {
     this.#version++;
     const surplus = this.entries.length - this.maxEntries;
     if (surplus > 0) {
-      this.#listener?.left(this.entries.splice(0, surplus));
+      const left = this.entries.splice(0, surplus);
       this.#firstId += surplus;
+      this.#listener?.left(left);
     }
     return stored;
   }
 
   /** Ids start again at 1. */
   clear(): void {
-    this.#listener?.left(this.entries.splice(0));
+    const left = this.entries.splice(0);
     this.renumber();
+    this.#listener?.left(left);
   }
 
   /** Ids start again at 1 for what is there; nothing else changes. */
