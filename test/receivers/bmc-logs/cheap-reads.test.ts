@@ -13,7 +13,7 @@ const HOUR_MS = 3_600_000;
 const polled = (fullReadInterval = '1h') => `
 mode: periodic
 initial_history: all
-periodic: { logs_collection_interval: 20ms, state_refresh_interval: 1h, full_read_interval: ${fullReadInterval} }`;
+periodic: { logs_collection_interval: 50ms, state_refresh_interval: 1h, full_read_interval: ${fullReadInterval} }`;
 
 interface LongLog extends Scene {
   readonly bmc: SimulatedBmc;

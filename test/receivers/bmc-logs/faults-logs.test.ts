@@ -14,7 +14,7 @@ import { temporaryDirectory } from '../../support/storage.ts';
 const POLLED = `
 mode: periodic
 initial_history: all
-periodic: { logs_collection_interval: 20ms }`;
+periodic: { logs_collection_interval: 50ms }`;
 const RESETS = 'outband.bmc.log_resets';
 const DAY_MS = 86_400_000;
 
@@ -370,10 +370,12 @@ describe('faults of logs', { concurrency: 4 }, () => {
           ids.slice(0, 40),
           ids.slice(0, 40).toSorted((a, b) => a - b),
         );
-        assert.deepEqual(
-          ids.slice(40),
-          ids.slice(40).toSorted((a, b) => a - b),
-        );
+        // A shuffled log is in another order when something comes between two pages: then two reads bring what is new.
+        if (order !== 'shuffle')
+          assert.deepEqual(
+            ids.slice(40),
+            ids.slice(40).toSorted((a, b) => a - b),
+          );
       });
 
   test('a log that changes its order between reads sends nothing again', async (t) => {
