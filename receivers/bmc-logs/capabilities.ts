@@ -61,7 +61,8 @@ export class Capabilities {
     if (this.#logs && this.#isFresh(this.#logs.at)) return { found: this.#logs.found, isNew: false };
     const { client, clock, exclude, onFacts } = this.#options;
     const root = await this.#readRoot(signal);
-    const found = await discoverLogs({ client, root, exclude, previous: this.services, signal });
+    const nowNanos = () => clock.now();
+    const found = await discoverLogs({ client, root, exclude, previous: this.services, nowNanos, signal });
     this.#logs = { at: clock.monotonic(), found };
     onFacts(found.facts);
     return { found, isNew: true };

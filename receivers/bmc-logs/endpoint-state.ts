@@ -16,8 +16,6 @@ export interface StoredState {
   readonly lastPollMs?: number | undefined;
   /** Log services whose entries have come by stream. */
   readonly covered?: readonly string[] | undefined;
-  /** `logs_state_file` was looked at. */
-  readonly imported?: boolean | undefined;
   /** When the endpoint left the configuration; milliseconds since the epoch. */
   readonly goneMs?: number | undefined;
 }

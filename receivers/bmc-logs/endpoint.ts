@@ -44,6 +44,10 @@ const MOST_TRANSITIONS = 20;
 /** A person may ask for a trial so often. */
 const RETRY_SPACING_MS = 10_000;
 const NANOS_PER_MS = 1_000_000n;
+/** Of the retry interval: over this overdue trials are spread after a restart. */
+const OVERDUE_SPREAD = 0.1;
+/** Of the longest retry interval, with its jitter. */
+const LONGEST_WAIT = 1.2;
 
 /** What all endpoints of a receiver share. */
 export interface Shared {
@@ -218,14 +222,19 @@ export class Endpoint {
       if (coverage.tells(service)) state.update({ covered: coverage.covered });
     };
     const path = config.periodic.logs_state_file;
-    const stateFile = path === undefined ? undefined : new StateFile(path, endpoint.machineId, host.logger);
+    const stateFile =
+      path === undefined
+        ? undefined
+        : new StateFile(path, endpoint.machineId, (message, fields) => {
+            events.limit('state_file');
+            host.logger.warn(message, { endpoint: endpoint.name, ...fields });
+          });
     const shared = {
       ...{ config, endpoint, client, clock, lane: this.#lane, ledger: this.#ledger, events, positions, state },
       ...{ onCovered, resource: this.#resource },
     };
     const isKnown = (known?.cursors.size ?? 0) > 0;
-    const imported = isKnown || state.current.imported ? undefined : await stateFile?.read();
-    if (stateFile) state.update({ imported: true });
+    const imported = isKnown ? undefined : await stateFile?.read();
     const logs = new LogReader(shared, known?.cursors, imported);
     const reader = new StreamReader({
       ...shared,
@@ -336,13 +345,18 @@ export class Endpoint {
     const { reason, failedTrials, nextTrialMs, sinceMs } = downgrade;
     const nowMs = Number(host.clock.now() / NANOS_PER_MS);
     const { sse_retry_interval } = config.auto;
-    // At most one interval from now, spread over a fleet that starts at once.
-    const longest = sse_retry_interval * (0.5 + host.random() / 2);
     const isWanted = sse_retry_interval > 0 && nextTrialMs !== undefined;
     return new ModeMachine(settings, now, {
       ...{ reason, failedTrials, since: now - Math.max(0, nowMs - sinceMs) },
-      nextTrialIn: isWanted ? Math.min(Math.max(0, nextTrialMs - nowMs), longest) : undefined,
+      nextTrialIn: isWanted ? this.#restOfWait(nextTrialMs - nowMs) : undefined,
     });
+  }
+
+  /** What is left of a wait for a trial: not more than any such wait, and spread over a fleet in which all is overdue. */
+  #restOfWait(left: number): number {
+    const { sse_retry_interval, sse_retry_max_interval } = this.#shared.config.auto;
+    const least = OVERDUE_SPREAD * sse_retry_interval * this.#shared.host.random();
+    return Math.min(Math.max(left, least), LONGEST_WAIT * sse_retry_max_interval);
   }
 
   /** One run of the target: whatever reading is due. */
@@ -430,7 +444,7 @@ export class Endpoint {
     if (this.isStreaming && reason !== 'periodic') this.events.gapEntries(result.emitted, reason);
     if (reason === 'reconcile' && readBefore) this.#awaitEvents(result.unjoined);
     if (result.failed > 0 || !allServices) capabilities.doubtLogs();
-    stateFile?.write(logs.lastIds);
+    if (result.failed < services.length) stateFile?.write(logs.lastIds);
     return { ...result, services: services.length, error: result.error ?? problem };
   }
 

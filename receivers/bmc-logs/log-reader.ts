@@ -2,7 +2,7 @@ import { MAX_BATCH_RECORDS } from './delivery-lane.ts';
 import { longDigest } from './digest.ts';
 import type { Happening } from './happening.ts';
 import { textOf } from './json.ts';
-import { ServiceCursor } from './logs/cursor.ts';
+import { FIRST, ServiceCursor } from './logs/cursor.ts';
 import type { LogService } from './logs/discovery.ts';
 import { historyOf, importedRule } from './logs/history.ts';
 import type { Pending } from './logs/ledger.ts';
@@ -11,7 +11,6 @@ import { type PollBudget, READ_LIMITS, type ReadResult, readService, type Unknow
 import type { ReaderParts } from './reader-parts.ts';
 import type { RecordContext } from './record/attributes.ts';
 import { toRecord } from './record/record.ts';
-import { eventTime } from './record/time.ts';
 
 /** A poll that has run this long starts no further request. */
 const POLL_TIME_MS = 60_000;
@@ -105,17 +104,21 @@ export class LogReader {
 
   /** Largest integer Id of each service; for `logs_state_file`. */
   get lastIds(): ReadonlyMap<string, bigint> {
-    return new Map([...this.#cursors].flatMap(([path, { lastId }]) => (lastId === undefined ? [] : [[path, lastId]])));
+    const imported = [...this.#imported].map(([path, id]) => [path, BigInt(id)] as const);
+    const own = [...this.#cursors].flatMap(([path, { lastId }]) =>
+      lastId === undefined ? [] : [[path, lastId] as const],
+    );
+    return new Map([...imported, ...own]);
   }
 
   /** Whether a poll has sent or skipped the entry that an event names. */
   knows(event: Happening): boolean {
     const { service, base, time } = event;
-    if (service !== undefined && base !== undefined) return this.#cursors.get(service)?.knowsBase(base) ?? false;
+    if (service !== undefined && base !== undefined) return this.#cursors.get(service)?.knowsBase(event) ?? false;
     // Told without its entry: an old event that is told again after hours. A second one that is equal to the second comes
     // with its own entry.
     if (time.epochNanos === undefined) return false;
-    for (const cursor of this.#cursors.values()) if (cursor.knowsContent(event, 0)) return true;
+    for (const cursor of this.#cursors.values()) if (cursor.knowsContent(event, FIRST)) return true;
     return false;
   }
 
@@ -169,7 +172,12 @@ export class LogReader {
       if (read.whole) {
         cursor.endWholeRead(read.entries);
         cursor.wholeAt = clock.monotonic();
-      } else if (read.complete) cursor.grow(read.unknown.length);
+      } else if (read.endedAtFloor) {
+        cursor.setCount(read.claimed ?? read.entries);
+        cursor.wholeAt = clock.monotonic();
+      } else if (read.complete)
+        cursor.setCount(cursor.count + read.unknown.filter(({ verdict }) => verdict === 'new').length);
+      else if (cursor.resumeAt === undefined) cursor.doubt();
       if (!read.complete) complete = false;
       // From now on what is new is new, even if an entry on the way could not be read.
       if (read.reachedEnd) cursor.firstContact = false;
@@ -181,7 +189,9 @@ export class LogReader {
         failed++;
         error ??= read.error;
       }
+      if (options.signal.aborted) break;
     }
+    options.signal.throwIfAborted();
     if (complete && allServices) {
       ledger.completeRead();
       this.#lastCompletePollNanos = startedNanos;
@@ -195,6 +205,7 @@ export class LogReader {
     const now = clock.monotonic();
     const plan = planRead(service, cursor, {
       now,
+      bmcNowNanos: clock.now() + service.clockAheadNanos,
       fullReadInterval: config.periodic.full_read_interval,
       canFilter: service.canFilter && !this.#untrusted.has(`filter ${service.path}`),
       canSkip: service.canSkip && !this.#untrusted.has(`skip ${service.path}`),
@@ -209,7 +220,7 @@ export class LogReader {
       plan,
       historyEnds: cursor.firstContact ? this.#cutOff(service, cursor) : undefined,
       monotonic: () => clock.monotonic(),
-      pause: () => clock.sleep(0, signal),
+      pause: () => clock.sleep(0),
       nowNanos: clock.now(),
       signal,
     });
@@ -220,14 +231,17 @@ export class LogReader {
   async #deliver(
     service: LogService,
     cursor: ServiceCursor,
-    { unknown, reset }: ReadResult,
+    { unknown, reset, error, reachedEnd }: ReadResult,
     options: PollOptions,
   ): Promise<number> {
     const { events, lane } = this.#options;
     const isFirst = cursor.firstContact;
     const reason = isFirst ? 'initial' : options.reason;
+    const hasBroken = error !== undefined && !reachedEnd;
+    // Whether an imported Id is of a log that was cleared since shows only at the log's end.
+    if (isFirst && hasBroken && this.#imported.has(service.path)) return 0;
     const wanted = isFirst
-      ? this.#withoutHistory(service, cursor, unknown)
+      ? this.#withoutHistory(service, cursor, unknown, cursor.resumeAt === undefined)
       : reset?.kind === 'renumbered'
         ? this.#withoutRenumbered(cursor, unknown)
         : unknown;
@@ -244,8 +258,8 @@ export class LogReader {
           sent.map((one) => this.#record(one, reason, cursor.generation)),
           'poll',
         );
-        for (const { entry, verdict, link, equals } of sent) {
-          cursor.mark(entry, link, equals);
+        for (const { entry, verdict, link, twins } of sent) {
+          cursor.mark(entry, link, twins);
           const pending = options.keepForStream ? this.#options.ledger.addRead(entry) : undefined;
           if (pending && verdict === 'new' && !isFirst) this.#unjoined.push(pending);
           events.entry(verdict === 'updated' ? 'updated' : 'emitted', 'poll');
@@ -254,28 +268,31 @@ export class LogReader {
         return sent.length;
       });
     }
+    const newest = unknown.at(-1);
+    if (newest?.link !== undefined) cursor.newestLink = newest.link;
     return emitted;
   }
 
   /** The entries are the same under other Ids; only what has no match is new. */
   #withoutRenumbered(cursor: ServiceCursor, unknown: readonly UnknownEntry[]): readonly UnknownEntry[] {
     cursor.beginGeneration();
-    return unknown.filter(({ entry, verdict, link, equals }) => {
-      if (verdict !== 'new' || !cursor.knowsContent(entry, equals)) return true;
-      cursor.mark(entry, link, equals);
+    return unknown.filter(({ entry, verdict, link, twins }) => {
+      const isSame = verdict === 'new' ? cursor.isRenumbered(entry, twins) : cursor.knowsContent(entry, twins);
+      if (!isSame) return true;
+      cursor.mark(entry, link, twins);
       return false;
     });
   }
 
   /** Some BMCs write one event into several logs. */
-  #toldByOtherLog(cursor: ServiceCursor, { entry, verdict, link, equals }: UnknownEntry): boolean {
+  #toldByOtherLog(cursor: ServiceCursor, { entry, verdict, link, twins }: UnknownEntry): boolean {
     const { config, events } = this.#options;
     const isNamed = textOf(entry.json.Message) !== undefined || entry.messageId !== undefined;
     if (!config.dedupe_across_logs || verdict !== 'new' || !isNamed || entry.time.epochNanos === undefined)
       return false;
     const others = [...this.#cursors.values()];
-    if (!others.some((other) => other !== cursor && other.knowsContent(entry, equals))) return false;
-    cursor.mark(entry, link, equals);
+    if (!others.some((other) => other !== cursor && other.knowsContent(entry, twins))) return false;
+    cursor.mark(entry, link, twins);
     events.entry({ deduplicated: 'cross_log' }, 'poll');
     return true;
   }
@@ -286,10 +303,10 @@ export class LogReader {
   }
 
   /** Decided inside the lane: the stream may have told the entry while its page was on the way. */
-  #toldByStream(cursor: ServiceCursor, { entry, verdict, link, equals }: UnknownEntry): boolean {
+  #toldByStream(cursor: ServiceCursor, { entry, verdict, link, twins }: UnknownEntry): boolean {
     if (verdict === 'updated') return false;
     if (!this.#options.ledger.join(entry)) return false;
-    cursor.mark(entry, link, equals);
+    cursor.mark(entry, link, twins);
     this.#options.onCovered(entry.service!);
     this.#options.events.entry({ deduplicated: 'stream_join' }, 'poll');
     return true;
@@ -299,17 +316,19 @@ export class LogReader {
     service: LogService,
     cursor: ServiceCursor,
     unknown: readonly UnknownEntry[],
+    isAll: boolean,
   ): readonly UnknownEntry[] {
     const times = unknown.map(({ entry }) => entry.time);
     const old = historyOf(times, this.#cutOff(service, cursor));
     const isImported = importedRule(
       unknown.map(({ entry }) => entry.id),
       this.#imported.get(service.path),
+      isAll,
     );
-    return unknown.filter(({ entry, link, equals }, index) => {
+    return unknown.filter(({ entry, link, twins }, index) => {
       const imported = isImported(index);
       if (!(imported ?? old[index])) return true;
-      cursor.mark(entry, link, equals);
+      cursor.mark(entry, link, twins);
       this.#options.events.entry({ skipped: imported ? 'imported' : 'initial_history' }, 'poll');
       return false;
     });
@@ -329,8 +348,7 @@ export class LogReader {
   #newCutOff(service: LogService): bigint {
     const { config, clock } = this.#options;
     const nowNanos = clock.now();
-    const own = eventTime([service.dateTime], { nowNanos, offsetMinutes: service.offsetMinutes });
-    const cutOff = (own.epochNanos ?? nowNanos) - BigInt(Math.round(config.initial_history)) * 1_000_000n;
+    const cutOff = nowNanos + service.clockAheadNanos - BigInt(Math.round(config.initial_history)) * 1_000_000n;
     const late = this.#lastCompletePollNanos;
     return late !== undefined && late - LATE_SERVICE_SLACK_NANOS < cutOff ? late - LATE_SERVICE_SLACK_NANOS : cutOff;
   }

@@ -175,7 +175,6 @@ export class ModeMachine {
     this.#streamlessSince = undefined;
     this.#attemptsSinceStream = 0;
     this.#nextIn = undefined;
-    this.#serverRetryMs = 0;
     this.#trialTold = false;
     this.#trialSurvived = false;
     if (this.#mode.kind === 'held') {

@@ -98,7 +98,7 @@ export function bmcReaders(options: BmcReadersOptions) {
 /** A log service without any promise about queries. */
 export function serviceAt(path: string): LogService {
   return {
-    ...{ path, entries: `${path}/Entries`, dateTime: undefined, offsetMinutes: 0 },
+    ...{ path, entries: `${path}/Entries`, clockAheadNanos: 0n, offsetMinutes: 0 },
     ...{ canFilter: false, canSkip: false, isSel: false },
   };
 }

@@ -1,30 +1,35 @@
 import { digest } from '../digest.ts';
 import type { Happening } from '../happening.ts';
 import { textOf } from '../json.ts';
-import { KeySet } from './key-set.ts';
+import { KeySet, wordOf } from './key-set.ts';
 
 /** Keys that are kept although the log does not show them any more. */
 const ALWAYS_KEPT = 2_048;
-/** Entries that are remembered. Of a longer log the oldest are known by lying below the floor. */
+/** Of a longer log the older entries are known by lying below the floor. */
 const MOST_KNOWN = 20_000;
-/** So many entries leave at once, and from time to time it is noted how far they reach. */
-const STRIDE = 1_024;
+/** Entries that no floor tells apart, having no time or all the same, are told again in part beyond this. */
+const MOST_HELD = 100_000;
 /** New entries this much before the newest known one: the clock of the BMC was set. */
 const CLOCK_JUMP_NANOS = 300_000_000_000n;
+const NANOS_PER_SECOND = 1_000_000_000n;
 
-export type Verdict = 'new' | 'updated' | 'known' | 'reworded';
+/**
+ * `below_floor`: known by being old, not by itself. `moved`: known, and says what another known one said: perhaps its log was
+ * numbered anew.
+ */
+export type Verdict = 'new' | 'updated' | 'known' | 'reworded' | 'moved' | 'below_floor';
 
-/** Up to here entries are known without being remembered one by one. */
-interface Floor {
-  /** Nanoseconds since the epoch. */
-  readonly nanos: bigint;
-  /** Vendor sequence, else integer Id. */
-  readonly rank: bigint | undefined;
+/** How often this read has shown something equal before, so that twins are two. */
+export interface Twins {
+  /** Of the same content. */
+  readonly content: number;
+  /** Of the same service, number, time and MessageId. */
+  readonly base: number;
 }
+export const FIRST: Twins = { content: 0, base: 0 };
 
 /** The keys of an entry that is known by the link of its member. */
 interface Keys {
-  readonly revision: string;
   readonly base: string;
   readonly content: string;
 }
@@ -37,17 +42,15 @@ export interface StoredCursor {
   readonly historyEnds?: string | undefined;
   readonly generation: number;
   readonly entries: number;
-  readonly newestFirst?: boolean;
+  readonly newestFirst?: boolean | undefined;
   readonly largest?: string | undefined;
+  readonly lastId?: string | undefined;
   readonly newest?: string | undefined;
-  readonly etag?: string | undefined;
-  /** Of each floor: entries below it, nanoseconds, rank. The last that applies is the first. */
-  readonly floors?: readonly (readonly [number, string, string | null])[];
-  readonly forgotten?: number;
-  /** Keys of eight bytes each, one after the other, base64; oldest first. */
-  readonly revisions: string;
+  /** Seconds since the epoch. */
+  readonly floor?: number;
+  /** Keys as `KeySet` packs them. */
   readonly bases: string;
-  readonly contents?: string;
+  readonly contents: string;
 }
 
 /** What a walk over a whole log has shown. */
@@ -57,7 +60,7 @@ export interface Survey {
   /** Known ones that a clear cannot have brought back: they have a usable time. */
   readonly knownDated: number;
   readonly knownUndated: number;
-  /** Unknown ones whose content is that of a known one: the same under another Id. */
+  /** Those whose content is that of another known one: the same under another Id. */
   readonly sameContent: number;
   /** Largest and smallest rank: vendor sequence, else integer Id. Of all entries, and of the unknown ones. */
   readonly largest: bigint | undefined;
@@ -72,9 +75,9 @@ export type LogReset =
   | { readonly kind: 'overrun'; readonly missed: number | undefined };
 
 /**
- * What is known of one log service: the keys of the entries that its last reads showed. An entry is new when it is not
- * among them. Nothing is inferred from Ids or times as long as the log is no longer than what is remembered, so a cleared,
- * wrapped or reordered log loses nothing; what happened to it is told by {@link resetOf}.
+ * What is known of one log service: the keys of its newest entries, and a floor below which older ones are known. An entry
+ * that is neither is new. Nothing is inferred from Ids or times as long as the log is no longer than what is remembered, so a
+ * cleared, wrapped or reordered log loses nothing; what happened to it is told by {@link resetOf}.
  *
  * Pure: the caller says when a read begins and ends, and marks entries only after their records were acknowledged.
  */
@@ -91,54 +94,53 @@ export class ServiceCursor {
   historyEnds: bigint | undefined;
   /** How often the log was seen to have begun anew. */
   generation = 0;
-  /** Of the first page at the last whole read. */
+  /** Of the first page, at the last read that saw all there was to see. */
   etag: string | undefined;
   /** The order of the pages in the last whole read; undefined: neither. */
   newestFirst: boolean | undefined;
   /** When the log was last read whole; monotonic milliseconds of this process. */
   wholeAt = Number.NEGATIVE_INFINITY;
+  /** Link of the newest entry, where members are only links. */
+  newestLink: string | undefined;
   /** Whether {@link stored} would differ from what it was when it was last read. */
   isChanged = false;
   /** Entries in the last whole read. */
   #lastCount = 0;
   #wholeReads = 0;
-  /** Keys of what may change in place, of who it is, and of what it says with its place among equals. */
-  #revisions = new KeySet();
+  /** Who it is, with what may change in place as its value; and what it says, with who says so. */
   #bases = new KeySet();
   #contents = new KeySet();
   /** Largest vendor sequence or integer Id that was ever known. */
   #largest: bigint | undefined;
-  /** The newest integer Id; for tools that keep nothing else. */
-  lastId: bigint | undefined;
+  /** Largest integer Id. */
+  #lastId: bigint | undefined;
   #newestNanos: bigint | undefined;
-  /** Entries that were forgotten because the log is too long, and how far stretches of entries reach. */
-  #forgotten = 0;
-  #floors: { readonly upTo: number; readonly floor: Floor }[] = [];
-  #highest: Floor | undefined;
+  /** Entries before it were forgotten; seconds since the epoch. */
+  #floor = 0;
+  /** The floor of the walks that begin from now on: a walk under way may still come to what was forgotten since. */
+  #nextFloor = 0;
+  /** When so many are known, the old ones are forgotten. */
+  #forgetAt = 2 * MOST_KNOWN;
   /** Members that are only links, so that known ones need no fetch. */
   readonly #linked = new Map<string, Keys>();
-  #newestLink: string | undefined;
   /** The newest link when this walk began; fetched although it is known, to see whether links still name the same. */
   #probe: string | undefined;
 
   static restore(stored: StoredCursor): ServiceCursor {
     const cursor = new ServiceCursor();
+    const bigint = (text: string | undefined) => (text === undefined ? undefined : BigInt(text));
     cursor.useSequence = stored.useSequence;
     cursor.firstContact = stored.firstContact;
-    cursor.historyEnds = stored.historyEnds === undefined ? undefined : BigInt(stored.historyEnds);
+    cursor.historyEnds = bigint(stored.historyEnds);
     cursor.generation = stored.generation;
     cursor.newestFirst = stored.newestFirst;
     cursor.#lastCount = stored.entries;
-    cursor.#largest = stored.largest === undefined ? undefined : BigInt(stored.largest);
-    cursor.#newestNanos = stored.newest === undefined ? undefined : BigInt(stored.newest);
-    cursor.#forgotten = stored.forgotten ?? 0;
-    cursor.#floors = (stored.floors ?? []).map(([upTo, nanos, rank]) => ({
-      upTo,
-      floor: { nanos: BigInt(nanos), rank: rank === null ? undefined : BigInt(rank) },
-    }));
-    cursor.#revisions = KeySet.unpack(stored.revisions);
+    cursor.#largest = bigint(stored.largest);
+    cursor.#lastId = bigint(stored.lastId);
+    cursor.#newestNanos = bigint(stored.newest);
+    cursor.#floor = cursor.#nextFloor = stored.floor ?? 0;
     cursor.#bases = KeySet.unpack(stored.bases);
-    cursor.#contents = KeySet.unpack(stored.contents ?? '');
+    cursor.#contents = KeySet.unpack(stored.contents);
     return cursor;
   }
 
@@ -151,12 +153,11 @@ export class ServiceCursor {
       historyEnds: this.historyEnds?.toString(),
       generation: this.generation,
       entries: this.#lastCount,
-      ...(this.newestFirst !== undefined && { newestFirst: this.newestFirst }),
+      newestFirst: this.newestFirst,
       largest: this.#largest?.toString(),
+      lastId: this.#lastId?.toString(),
       newest: this.#newestNanos?.toString(),
-      forgotten: this.#forgotten,
-      floors: this.#floors.map(({ upTo, floor }) => [upTo, `${floor.nanos}`, floor.rank?.toString() ?? null]),
-      revisions: this.#revisions.pack(),
+      floor: this.#nextFloor,
       bases: this.#bases.pack(),
       contents: this.#contents.pack(),
     };
@@ -172,9 +173,14 @@ export class ServiceCursor {
     return this.#bases.size === 0;
   }
 
-  /** Largest vendor sequence or integer Id; for people and for `logs_state_file`. */
+  /** Largest vendor sequence or integer Id; for people. */
   get largest(): bigint | undefined {
     return this.#largest;
+  }
+
+  /** Largest integer Id; for tools that keep nothing else. */
+  get lastId(): bigint | undefined {
+    return this.#lastId;
   }
 
   /** Time of the newest known entry; nanoseconds since the epoch. */
@@ -184,7 +190,8 @@ export class ServiceCursor {
 
   /** A walk from the first page begins. */
   beginRead(): void {
-    this.#probe = this.#newestLink;
+    this.#probe = this.newestLink;
+    this.#floor = this.#nextFloor;
   }
 
   /**
@@ -197,7 +204,7 @@ export class ServiceCursor {
 
   forgetLinks(): void {
     this.#linked.clear();
-    this.#newestLink = undefined;
+    this.newestLink = undefined;
     this.#probe = undefined;
   }
 
@@ -223,12 +230,10 @@ export class ServiceCursor {
     this.beginGeneration();
     this.#lastCount = 0;
     this.#largest = undefined;
-    this.lastId = undefined;
+    this.#lastId = undefined;
     this.#newestNanos = undefined;
-    this.#forgotten = 0;
-    this.#floors = [];
-    this.#highest = undefined;
-    this.#revisions.clear();
+    this.#floor = 0;
+    this.#nextFloor = 0;
     this.#bases.clear();
     this.#contents.clear();
     this.forgetLinks();
@@ -240,9 +245,15 @@ export class ServiceCursor {
     this.isChanged = true;
   }
 
-  /** A shorter read found so many more. */
-  grow(entries: number): void {
-    this.#lastCount += entries;
+  /** What was read is not all that is new: the next read takes nobody's word for anything. */
+  doubt(): void {
+    this.etag = undefined;
+    this.wholeAt = Number.NEGATIVE_INFINITY;
+  }
+
+  /** A shorter read has seen so many entries in all. */
+  setCount(entries: number): void {
+    this.#lastCount = entries;
   }
 
   /**
@@ -254,35 +265,41 @@ export class ServiceCursor {
     if (this.#lastCount !== entries || this.#wholeReads === 0) this.isChanged = true;
     this.#lastCount = entries;
     this.#wholeReads++;
-    const before = this.#bases.size;
-    for (const keys of [this.#revisions, this.#bases, this.#contents]) keys.expire(this.#wholeReads - 2, ALWAYS_KEPT);
-    this.#raiseFloor(before - this.#bases.size);
+    for (const keys of [this.#bases, this.#contents]) keys.expire(this.#wholeReads - 2, ALWAYS_KEPT);
     for (const [link, { base }] of this.#linked) if (!this.#bases.has(base)) this.#linked.delete(link);
   }
 
-  /**
-   * Compares an entry with what is known, and notes that this read showed it.
-   * @param equals entries of the same content that this read has shown before it
-   */
-  judge(entry: Happening, equals = 0): Verdict {
-    const { revision, base } = entry;
-    const content = contentKey(entry, equals);
-    if (this.#revisions.has(revision)) {
-      if (entry.uri === this.#probe) this.#probe = undefined;
-      const reworded = equals === 0 && this.#contents.size > 0 && !this.#contents.has(content);
-      this.#note({ revision, base: base!, content });
-      return reworded ? 'reworded' : 'known';
+  /** Compares an entry with what is known, and notes that this read showed it. */
+  judge(entry: Happening, twins = FIRST): Verdict {
+    const base = baseKey(entry, twins);
+    const revision = this.#bases.valueOf(base);
+    if (revision === undefined) return this.#isBelowFloor(entry) ? 'below_floor' : 'new';
+    if (entry.uri === this.#probe) this.#probe = undefined;
+    if (revision !== wordOf(entry.revision, 0)) return 'updated';
+    this.#bases.touch(base, this.#wholeReads);
+    const content = contentKey(entry, twins);
+    const owner = this.#contents.valueOf(content);
+    if (owner === undefined) {
+      this.#contents.put(content, this.#wholeReads, secondsOf(entry), wordOf(base, 0));
+      return twins.content === 0 ? 'reworded' : 'known';
     }
-    if (this.#bases.has(base!)) {
-      if (entry.uri === this.#probe) this.#probe = undefined;
-      return 'updated';
-    }
-    return this.#isBelowFloor(entry) ? 'known' : 'new';
+    this.#contents.touch(content, this.#wholeReads);
+    return owner === wordOf(base, 0) ? 'known' : 'moved';
   }
 
-  /** Whether an entry of this content, the k-th of its kind, is known: under another Id, or in another log. */
-  knowsContent(entry: Happening, equals: number): boolean {
-    return this.#contents.has(contentKey(entry, equals));
+  /**
+   * Whether a known entry says the same, in this log or in another one: it is the same under another Id. Not if its number is
+   * larger than any that was known here.
+   */
+  isRenumbered(entry: Happening, twins: Twins): boolean {
+    const rank = rankOf(entry);
+    const isBeyond = rank !== undefined && this.#largest !== undefined && rank > this.#largest;
+    return !isBeyond && this.knowsContent(entry, twins);
+  }
+
+  /** Whether an entry of this content, the k-th of its kind, is known. */
+  knowsContent(entry: Happening, twins: Twins): boolean {
+    return this.#contents.has(contentKey(entry, twins));
   }
 
   /** Whether a new entry is from well before the newest known one: the clock of the BMC was set. */
@@ -292,85 +309,86 @@ export class ServiceCursor {
   }
 
   /** Whether a read has shown this entry, in whatever revision. */
-  knowsBase(base: string): boolean {
-    return this.#bases.has(base);
+  knowsBase(entry: Happening): boolean {
+    return this.#bases.has(baseKey(entry, FIRST));
   }
 
   /** Whether a member that is only a link needs no fetch; notes that this read showed it. */
   knowsLink(uri: string): boolean {
     const keys = uri === this.#probe ? undefined : this.#linked.get(uri);
-    if (keys) this.#note(keys);
+    if (keys) {
+      this.#bases.touch(keys.base, this.#wholeReads);
+      this.#contents.touch(keys.content, this.#wholeReads);
+    }
     return keys !== undefined;
   }
 
   /**
-   * The records of this entry were acknowledged, or it needs none. Called oldest first.
+   * The records of this entry were acknowledged, or it needs none.
    * @param link of its member, when that was only a link
-   * @param equals as for {@link judge}
    */
-  mark(entry: Happening, link: string | undefined, equals = 0): void {
-    const keys = { revision: entry.revision, base: entry.base!, content: contentKey(entry, equals) };
-    this.#note(keys);
-    this.#noteHeight(entry);
-    if (link === undefined) return;
-    this.#newestLink = link;
-    this.#linked.set(link, keys);
-  }
-
-  /**
-   * Entries of a first contact that were not looked at, being older than what is wanted, are known.
-   * @param nanos entries before it are
-   */
-  setFloor(nanos: bigint, rank: bigint | undefined): void {
-    this.isChanged = true;
-    this.#floors.unshift({ upTo: this.#forgotten, floor: { nanos: nanos - 1n, rank } });
-  }
-
-  #note({ revision, base, content }: Keys): void {
-    if (this.#revisions.add(revision, this.#wholeReads)) this.isChanged = true;
-    this.#contents.add(content, this.#wholeReads);
-    this.#bases.add(base, this.#wholeReads);
-    for (const keys of [this.#revisions, this.#contents]) if (keys.size > 2 * MOST_KNOWN) keys.dropOldest(STRIDE);
-    if (this.#bases.size < MOST_KNOWN + STRIDE) return;
-    for (const keys of [this.#revisions, this.#bases, this.#contents]) keys.dropOldest(STRIDE);
-    this.#raiseFloor(STRIDE);
-  }
-
-  #raiseFloor(forgotten: number): void {
-    this.#forgotten += forgotten;
-    while (this.#floors.length > 1 && this.#floors[1]!.upTo <= this.#forgotten) this.#floors.shift();
-  }
-
-  #noteHeight(entry: Happening): void {
+  mark(entry: Happening, link: string | undefined, twins = FIRST): void {
+    const base = baseKey(entry, twins);
+    const content = contentKey(entry, twins);
+    const seconds = secondsOf(entry);
+    if (this.#bases.put(base, this.#wholeReads, seconds, wordOf(entry.revision, 0))) this.isChanged = true;
+    this.#contents.put(content, this.#wholeReads, seconds, wordOf(base, 0));
+    if (link !== undefined) this.#linked.set(link, { base, content });
     const rank = rankOf(entry);
-    const { epochNanos: nanos } = entry.time;
-    if (/^\d{1,18}$/.test(entry.id ?? '')) this.lastId = BigInt(entry.id!);
     if (rank !== undefined && (this.#largest === undefined || rank > this.#largest)) this.#largest = rank;
-    if (nanos === undefined) return;
-    if (this.#newestNanos === undefined || nanos > this.#newestNanos) this.#newestNanos = nanos;
-    if (this.#highest === undefined || nanos >= this.#highest.nanos) this.#highest = { nanos, rank };
-    const marked = this.#forgotten + this.#bases.size;
-    if (marked - (this.#floors.at(-1)?.upTo ?? 0) >= STRIDE) this.#floors.push({ upTo: marked, floor: this.#highest });
+    const id = integerOf(entry.id);
+    if (id !== undefined && (this.#lastId === undefined || id > this.#lastId)) this.#lastId = id;
+    const { epochNanos: nanos } = entry.time;
+    if (nanos !== undefined && (this.#newestNanos === undefined || nanos > this.#newestNanos))
+      this.#newestNanos = nanos;
+    if (this.#bases.size >= this.#forgetAt) this.#forgetOld();
   }
 
-  /** An entry that may have been forgotten: older, and of a smaller number, than all that are remembered. */
+  /** Entries of a first contact that were not looked at, being older than what is wanted, are known. */
+  setFloor(nanos: bigint): void {
+    this.isChanged = true;
+    this.#nextFloor = Math.max(this.#nextFloor, Number(nanos / NANOS_PER_SECOND));
+  }
+
+  #forgetOld(): void {
+    const seconds = this.#bases.timeOfNewest(MOST_KNOWN);
+    this.#nextFloor = Math.max(this.#nextFloor, seconds);
+    for (const keys of [this.#bases, this.#contents]) {
+      keys.dropBefore(seconds);
+      if (keys.size > MOST_HELD) keys.dropOldest(keys.size - MOST_HELD + MOST_KNOWN);
+    }
+    // Where no time tells entries apart nothing was forgotten: not again at once.
+    this.#forgetAt = this.#bases.size + MOST_KNOWN;
+  }
+
+  /** An entry that may have been forgotten: older than all that are remembered, and of no larger number. */
   #isBelowFloor(entry: Happening): boolean {
-    const lowest = this.#floors[0];
-    if (lowest === undefined || lowest.upTo > this.#forgotten) return false;
-    const { nanos, rank } = lowest.floor;
-    if (entry.time.epochNanos === undefined || entry.time.epochNanos > nanos) return false;
-    const own = rankOf(entry);
-    return rank === undefined || own === undefined || own <= rank;
+    const seconds = secondsOf(entry);
+    if (seconds === 0 || seconds >= this.#floor) return false;
+    const rank = rankOf(entry);
+    return rank === undefined || this.#largest === undefined || rank <= this.#largest;
   }
 }
 
-/** What numbers a log: the vendor's sequence, else an Id that is an integer. */
+/** What numbers a log: the vendor's sequence, else the integer that is the Id, or ends it (`SEL-17`). */
 export function rankOf({ sequence, id }: Happening): bigint | undefined {
-  const text = sequence ?? id;
+  return integerOf(sequence ?? /\d+$/.exec(id ?? '')?.[0]);
+}
+
+function integerOf(text: string | undefined): bigint | undefined {
   return text !== undefined && /^\d{1,30}$/.test(text) ? BigInt(text) : undefined;
 }
 
-function contentKey({ content, messageId, json }: Happening, equals: number): string {
+/** 0 for an entry without a usable time. */
+function secondsOf({ time }: Happening): number {
+  return time.epochNanos === undefined ? 0 : Number(time.epochNanos / NANOS_PER_SECOND);
+}
+
+function baseKey({ base }: Happening, { base: twin }: Twins): string {
+  return twin === 0 ? base! : digest(base, twin);
+}
+
+function contentKey({ content, messageId, json }: Happening, { content: twin }: Twins): string {
   // Two logs may name the same event differently; without a text the name is all there is.
-  return digest(content, textOf(json.Message) === undefined ? messageId : undefined, equals);
+  return digest(content, textOf(json.Message) === undefined ? messageId : undefined, twin);
 }

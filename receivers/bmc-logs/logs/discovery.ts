@@ -2,7 +2,7 @@ import { describeError, OutbandError } from '../../../src/component/errors.ts';
 import { canonicalPath, resolveLink } from '../client/links.ts';
 import type { RedfishClient, Resource } from '../client/redfish-client.ts';
 import { isObject, type JsonObject, linkOf, objectsOf, textOf } from '../json.ts';
-import { parseOffset } from '../record/time.ts';
+import { eventTime, parseOffset } from '../record/time.ts';
 
 const MAX_MEMBERS = 512;
 const MAX_SERVICES = 256;
@@ -12,8 +12,8 @@ export interface LogService {
   readonly path: string;
   /** Link to its entries. */
   readonly entries: string;
-  /** The service's own clock, if it tells. */
-  readonly dateTime: string | undefined;
+  /** How much its clock is before ours; 0 when it does not tell. */
+  readonly clockAheadNanos: bigint;
   /** Minutes east of UTC; 0 when it does not tell. */
   readonly offsetMinutes: number;
   /** What the service root promises of queries: `$filter`, `$skip`. */
@@ -86,6 +86,8 @@ export interface DiscoverOptions {
   readonly exclude: readonly string[];
   /** What was found the last time: a branch that cannot be read now keeps its services. */
   readonly previous: readonly LogService[];
+  /** Our clock, nanoseconds since the epoch. */
+  readonly nowNanos: () => bigint;
   readonly signal: AbortSignal;
 }
 
@@ -141,7 +143,7 @@ export async function discoverLogs(options: DiscoverOptions): Promise<Discovery>
   const managers = await membersOf(linkOf(root.Managers), ownerOf);
   const services = new Map<string, LogService>();
   const features = isObject(root.ProtocolFeaturesSupported) ? root.ProtocolFeaturesSupported : {};
-  const asService = (resource: Resource) => serviceOf(resource, features);
+  const asService = (resource: Resource) => serviceOf(resource, features, options.nowNanos());
   for (const { logServices } of [...systems, ...chassis, ...managers])
     for (const service of await membersOf(logServices, asService))
       if (service && !services.has(service.path) && !exclude.some((part) => service.path.includes(part))) {
@@ -173,15 +175,16 @@ function selLast(services: readonly LogService[]): readonly LogService[] {
   return [...services.filter(({ isSel }) => !isSel), ...services.filter(({ isSel }) => isSel)];
 }
 
-function serviceOf({ url, body }: Resource, features: JsonObject): LogService | undefined {
+function serviceOf({ url, body }: Resource, features: JsonObject, nowNanos: bigint): LogService | undefined {
   const entries = linkOf(body.Entries);
   if (entries === undefined) return undefined;
   const offsetMinutes = parseOffset(body.DateTimeLocalOffset) ?? 0;
   const path = canonicalPath(url);
+  const clock = eventTime([body.DateTime], { nowNanos, offsetMinutes });
   return {
     path,
     entries,
-    dateTime: textOf(body.DateTime),
+    clockAheadNanos: clock.epochNanos === undefined ? 0n : clock.epochNanos - nowNanos,
     offsetMinutes,
     canFilter: features.FilterQuery === true,
     canSkip: features.TopSkipQuery === true,

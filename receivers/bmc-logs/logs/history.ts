@@ -25,16 +25,18 @@ export function historyOf(times: readonly EventTime[], cutOffNanos: bigint | und
  * What another tool, which kept the last integer Id that it saw, says of entries.
  * @param ids of the entries
  * @param lastId undefined: nothing
+ * @param isAll the ids are those of the whole log
  * @returns whether an entry was seen; undefined where that tool does not say
  */
 export function importedRule(
   ids: readonly (string | undefined)[],
   lastId: number | undefined,
+  isAll: boolean,
 ): (index: number) => boolean | undefined {
   const numbers = ids.map((id) => (id !== undefined && /^\d{1,15}$/.test(id) ? Number(id) : undefined));
   const largest = numbers.reduce<number>((most, number) => Math.max(most, number ?? 0), 0);
   // Smaller than what was seen: the log was cleared since, and its Ids began anew.
-  const wasCleared = lastId !== undefined && largest < lastId;
+  const wasCleared = isAll && lastId !== undefined && largest < lastId;
   return (index) => {
     const number = numbers[index];
     if (lastId === undefined || number === undefined) return undefined;

@@ -25,6 +25,8 @@ export function wholeRead(service: LogService): ReadPlan {
 export interface PlanOptions {
   /** Monotonic milliseconds. */
   readonly now: number;
+  /** What the BMC's clock shows; nanoseconds since the epoch. */
+  readonly bmcNowNanos: bigint;
   /** Time after which a log is read whole whatever its BMC says; milliseconds. */
   readonly fullReadInterval: number;
   /** What the BMC says it can do, and has not been caught at doing wrong. */
@@ -37,16 +39,15 @@ export interface PlanOptions {
  * is checked, and all of them are off once per `full_read_interval`. Pure.
  */
 export function planRead(service: LogService, cursor: ServiceCursor, options: PlanOptions): ReadPlan {
-  const { now, fullReadInterval, canFilter, canSkip } = options;
+  const { now, bmcNowNanos, fullReadInterval, canFilter, canSkip } = options;
   const whole = wholeRead(service);
   if (cursor.firstContact || cursor.resumeAt !== undefined || now - cursor.wholeAt >= fullReadInterval) return whole;
   const ifNoneMatch = cursor.etag;
   if (cursor.count <= SHORT_LOG) return { ...whole, ifNoneMatch };
   if (cursor.newestFirst === true) return { ...whole, ifNoneMatch, stopsAtKnown: true };
   const { newestNanos } = cursor;
-  const ownClock = Date.parse(service.dateTime ?? '');
-  const clockIsBehind = newestNanos === undefined || ownClock < Number(newestNanos / NANOS_PER_MS);
-  if (canFilter && newestNanos !== undefined && !clockIsBehind) {
+  // A clock that is behind its own entries was set back: what comes next may be older than they are.
+  if (canFilter && newestNanos !== undefined && bmcNowNanos >= newestNanos) {
     const since = `${new Date(Number(newestNanos / NANOS_PER_MS)).toISOString().slice(0, 19)}Z`;
     return {
       kind: 'filter',

@@ -3,7 +3,7 @@ import type { RedfishClient } from '../client/redfish-client.ts';
 import { fromEntry, type Happening } from '../happening.ts';
 import { type JsonObject, objectsOf, textOf } from '../json.ts';
 import { eventTime } from '../record/time.ts';
-import { type LogReset, rankOf, type ServiceCursor, type Survey } from './cursor.ts';
+import { type LogReset, rankOf, type ServiceCursor, type Survey, type Twins } from './cursor.ts';
 import { type LogService, pathOfMember } from './discovery.ts';
 import { directionOf, oldestFirst } from './order.ts';
 import { type ReadPlan, wholeRead } from './read-plan.ts';
@@ -37,7 +37,7 @@ export interface ReadOptions {
   readonly budget: PollBudget;
   /** Our clocks. */
   readonly monotonic: () => number;
-  /** Lets others have a turn. */
+  /** Lets others have a turn. Does not end with the signal. */
   readonly pause: () => Promise<void>;
   readonly nowNanos: bigint;
   /** Cheaper than the whole log, where it may be. */
@@ -50,8 +50,7 @@ export interface ReadOptions {
 export interface UnknownEntry {
   readonly entry: Happening;
   readonly verdict: 'new' | 'updated';
-  /** Entries of the same content that this read has shown before it. */
-  readonly equals: number;
+  readonly twins: Twins;
   /** Of its member, when that was only a link. */
   readonly link: string | undefined;
 }
@@ -68,6 +67,10 @@ export interface ReadResult {
   /** Entries that this read showed. */
   readonly entries: number;
   readonly pages: number;
+  /** How many the BMC says there are, where it says so; a hint. */
+  readonly claimed: number | undefined;
+  /** The rest of the log is older than what is wanted, and was not looked at. */
+  readonly endedAtFloor: boolean;
   /** Known entries whose text alone is another one. */
   readonly reworded: number;
   readonly reset?: LogReset;
@@ -112,7 +115,13 @@ async function walk(options: ReadOptions, plan: ReadPlan, rekey: boolean): Promi
   const { client, service, cursor, budget, monotonic, pause, signal } = options;
   const unknown: UnknownEntry[] = [];
   const inThisRead = new Set<string>();
-  const equals = new Map<string, number>();
+  const twinsSeen = new Map<string, number>();
+  const countTwin = (key: string) => {
+    const before = twinsSeen.get(key) ?? 0;
+    twinsSeen.set(key, before + 1);
+    return before;
+  };
+  let claimed: number | undefined;
   const sequences = new Set<string>();
   const pagesSeen = new Set<string>();
   const seen = { entries: 0, knownDated: 0, knownUndated: 0, sameContent: 0, reworded: 0 };
@@ -122,17 +131,22 @@ async function walk(options: ReadOptions, plan: ReadPlan, rekey: boolean): Promi
   const fromStart = cursor.resumeAt === undefined;
   const isWhole = fromStart && plan.kind === 'whole';
   if (fromStart) cursor.entriesBefore = 0;
-  if (isWhole) cursor.beginRead();
+  if (fromStart) cursor.beginRead();
   let link: string | undefined = cursor.resumeAt ?? plan.link;
   cursor.resumeAt = undefined;
 
-  const end = (reachedEnd: boolean, { limit, isShort = false, reset }: Ending = {}): ReadResult => ({
+  const end = (
+    reachedEnd: boolean,
+    { limit, isShort = false, endedAtFloor = false, reset }: Ending = {},
+  ): ReadResult => ({
     unknown: oldestFirst(unknown, ({ entry }) => entry),
     reachedEnd,
     whole: reachedEnd && !isShort && limit === undefined && error === undefined,
     complete: reachedEnd && limit === undefined && error === undefined,
     entries: cursor.entriesBefore + seen.entries,
     pages: pagesSeen.size,
+    claimed,
+    endedAtFloor,
     reworded: seen.reworded,
     ...(reset && { reset }),
     ...(limit && { limit }),
@@ -162,9 +176,8 @@ async function walk(options: ReadOptions, plan: ReadPlan, rekey: boolean): Promi
       if (isWhole && pagesSeen.size === 0) cursor.etag = resource.etag;
       pagesSeen.add(resource.url.href);
     } catch (cause) {
-      if (signal.aborted) throw cause;
-      if (pagesSeen.size === 0 && (plan.kind === 'filter' || plan.kind === 'skip')) return { again: 'shortcut_failed' };
-      cursor.etag = undefined;
+      if (!signal.aborted && pagesSeen.size === 0 && (plan.kind === 'filter' || plan.kind === 'skip'))
+        return { again: 'shortcut_failed' };
       error ??= cause;
       return end(false);
     }
@@ -173,41 +186,42 @@ async function walk(options: ReadOptions, plan: ReadPlan, rekey: boolean): Promi
       return end(false);
     }
     const listed = objectsOf(page.Members);
+    const { 'Members@odata.count': count } = page;
+    if (typeof count === 'number') claimed = count;
     const members = await fetchMembers(listed.slice(0, READ_LIMITS.entriesPerPoll), options);
     const knownBefore = unknown.length;
     // A link that leads nowhere costs its own entry, not the pages behind it.
     error ??= members.error;
     budget.entries -= members.fetched.length;
     seen.entries += members.known + members.fetched.length;
-    let newestHere: bigint | undefined;
-    let tooOldHere = 0;
+    let oldHere = 0;
     for (const [index, { json, link: memberLink }] of members.fetched.entries()) {
       if (index % MEMBERS_PER_SLICE === MEMBERS_PER_SLICE - 1) await pause();
       const entry = toEntry(json, memberLink, options);
       const rank = rankOf(entry);
-      if (isWhole) places.push(rank ?? entry.time.epochNanos);
+      if (fromStart) places.push(rank ?? entry.time.epochNanos);
       if (inThisRead.has(fullKey(entry))) continue;
       inThisRead.add(fullKey(entry));
       if (entry.sequence !== undefined) {
         if (sequences.has(entry.sequence)) return { again: 'sequence_not_unique' };
         sequences.add(entry.sequence);
       }
-      const before = equals.get(entry.content) ?? 0;
-      equals.set(entry.content, before + 1);
-      if (rekey && cursor.judge(toEntry(json, memberLink, options, true)) === 'known')
-        cursor.mark(entry, memberLink, before);
-      const verdict = cursor.judge(entry, before);
+      const twins = { content: countTwin(entry.content), base: countTwin(entry.base!) };
+      if (rekey && cursor.judge(toEntry(json, memberLink, options, true), twins) === 'known')
+        cursor.mark(entry, memberLink, twins);
+      const verdict = cursor.judge(entry, twins);
       ranks.largest = larger(ranks.largest, rank);
-      newestHere = larger(newestHere, rank);
-      if (isOlder(entry, options.historyEnds)) tooOldHere++;
+      if (verdict === 'below_floor' || (cursor.firstContact && isOlder(entry, options.historyEnds))) oldHere++;
+      if (verdict === 'below_floor') continue;
       if (verdict === 'new' || verdict === 'updated') {
-        unknown.push({ entry, verdict, equals: before, link: memberLink });
+        unknown.push({ entry, verdict, twins, link: memberLink });
         ranks.smallestUnknown = smaller(ranks.smallestUnknown, rank);
-        if (verdict === 'new' && cursor.knowsContent(entry, before)) seen.sameContent++;
+        if (verdict === 'new' && cursor.isRenumbered(entry, twins)) seen.sameContent++;
         continue;
       }
       if (verdict === 'reworded') seen.reworded++;
-      if (entry.time.epochNanos === undefined) seen.knownUndated++;
+      if (verdict === 'moved') seen.sameContent++;
+      else if (entry.time.epochNanos === undefined) seen.knownUndated++;
       else seen.knownDated++;
     }
     seen.knownDated += members.known;
@@ -220,10 +234,10 @@ async function walk(options: ReadOptions, plan: ReadPlan, rekey: boolean): Promi
     // Newest first: behind a page that is known all are known, and behind one that is too old all are.
     if (plan.stopsAtKnown && fromStart && listed.length > 0 && !hasNew && !cursor.linksReused)
       return end(true, { isShort: true });
-    const isOld = cursor.firstContact && tooOldHere === listed.length && tooOldHere > 0;
-    if (isOld && directionOf(places) === 'newest_first') {
-      cursor.setFloor(options.historyEnds!, newestHere);
-      return end(true, { isShort: true });
+    if (oldHere === listed.length && oldHere > 0 && directionOf(places) === 'newest_first') {
+      if (cursor.firstContact && options.historyEnds !== undefined) cursor.setFloor(options.historyEnds);
+      cursor.newestFirst = true;
+      return end(true, { isShort: true, endedAtFloor: true });
     }
   }
   if (error !== undefined) return end(true);
@@ -246,6 +260,7 @@ interface Ending {
   readonly limit?: ReadResult['limit'];
   /** Not all pages were looked at, for nothing new can be behind them. */
   readonly isShort?: boolean;
+  readonly endedAtFloor?: boolean;
   readonly reset?: LogReset;
 }
 
@@ -278,6 +293,7 @@ function toEntry(
   return fromEntry(json, { endpoint, service: service.path, time, useSequence, uri, generation });
 }
 
+/** What shows up with the same key twice is one entry that two pages show. */
 function fullKey({ revision, text }: Happening): string {
   return `${revision}${text}`;
 }
@@ -304,7 +320,6 @@ async function fetchMembers(members: readonly JsonObject[], options: ReadOptions
   const now = wanted.slice(0, Math.max(0, budget.linkFetches));
   budget.linkFetches -= now.length;
   const answers = await Promise.allSettled(now.map(({ member }) => client.get(member['@odata.id'], signal)));
-  signal.throwIfAborted();
   let error: unknown;
   for (const [index, answer] of answers.entries()) {
     if (answer.status === 'fulfilled') fetched.push({ json: answer.value.body, link: now[index]!.link });

@@ -1,5 +1,5 @@
 import { open, readFile, rename } from 'node:fs/promises';
-import type { Logger } from '../../../src/component/component.ts';
+import type { LogFields } from '../../../src/component/component.ts';
 import { isObject, type Json } from '../json.ts';
 
 /** Readers of these files keep the last Id in 31 bits. */
@@ -11,16 +11,19 @@ const ID_LIMIT = 2n ** 31n;
  */
 export class StateFile {
   readonly #path: string;
-  readonly #logger: Logger;
+  readonly #onTrouble: (message: string, fields: LogFields) => void;
   #written = '';
   #wanted: string | undefined;
   #writing: Promise<void> | undefined;
   #hasFailed = false;
 
-  /** @param template path that holds `{machine_id}` */
-  constructor(template: string, machineId: string, logger: Logger) {
+  /**
+   * @param template path that holds `{machine_id}`
+   * @param onTrouble called once per lasting fault of the file; collection goes on
+   */
+  constructor(template: string, machineId: string, onTrouble: (message: string, fields: LogFields) => void) {
     this.#path = template.replaceAll('{machine_id}', fileSafe(machineId));
-    this.#logger = logger;
+    this.#onTrouble = onTrouble;
   }
 
   /** Last Ids by log service; undefined when there is no file, or none that can be read. */
@@ -33,7 +36,7 @@ export class StateFile {
       return new Map(known.map(([service, id]) => [service.replace(/\/+$/, ''), id]));
     } catch (error) {
       if ((error as { code?: string }).code !== 'ENOENT')
-        this.#logger.warn('logs_state_file cannot be read; the logs are read as if there were none', {
+        this.#onTrouble('logs_state_file cannot be read; the logs are read as if there were none', {
           file: this.#path,
           error,
         });
@@ -64,6 +67,8 @@ export class StateFile {
         const temporary = `${this.#path}.tmp`;
         const file = await open(temporary, 'w', 0o600);
         try {
+          // A file that was left behind keeps its mode.
+          await file.chmod(0o600);
           await file.writeFile(text);
           await file.sync();
         } finally {
@@ -73,7 +78,7 @@ export class StateFile {
         this.#written = text;
         this.#hasFailed = false;
       } catch (error) {
-        if (!this.#hasFailed) this.#logger.warn('logs_state_file cannot be written', { file: this.#path, error });
+        if (!this.#hasFailed) this.#onTrouble('logs_state_file cannot be written', { file: this.#path, error });
         this.#hasFailed = true;
       }
     }

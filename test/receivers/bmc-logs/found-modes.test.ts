@@ -239,7 +239,7 @@ test('FOUND endpoints that a restart finds downgraded do not hide an incident am
   await fleet.waitFor(() => others.every(({ openStreams }) => openStreams === 1));
   // Longer than a window, so that what was decided before counts no more.
   const lines = () => second.lines.filter(({ msg, endpoint }) => msg === 'logs read' && endpoint === 'bmc-0').length;
-  await second.line(() => lines() >= 3);
+  await second.line(() => lines() >= 12);
   for (const bmc of others) bmc.faults.push({ kind: 'reset', path: SSE_PATH });
   for (const bmc of others) bmc.cutStreams();
   const { msg } = await second.line(

@@ -177,7 +177,7 @@ test('a trial that ends early leaves polling as it is', () => {
   const machine = polling();
   machine.opened(1_000);
   assert.equal(machine.ended(21_000)?.from, 'trial');
-  assert.deepEqual(machine.mode, { kind: 'polling', reason: 'sse_not_available', since: 21_000 });
+  assert.deepEqual(machine.mode, { kind: 'polling', reason: 'sse_not_available', since: 0 });
   assert.equal(machine.waitBeforeAttempt(0.5), 60 * MINUTE);
 });
 
@@ -220,7 +220,7 @@ test('attempts that were never sent are no failures, but end the patience of a w
   machine.attempted(0);
   for (let n = 0; n < 2; n++) machine.refused(n, FAILURE);
   for (let n = 0; n < 20; n++) assert.equal(machine.refused(10_000 + n, { kind: 'not_sent', why: 'hold' }), undefined);
-  assert.equal(machine.refused(300_000, { kind: 'not_sent', why: 'hold' })?.failures, 2);
+  assert.equal(machine.refused(300_000, { kind: 'not_sent', why: 'hold' })?.reason, 'connect_failure_budget');
 });
 
 test('streams that live forty seconds, for ever, flap after ten ends', () => {

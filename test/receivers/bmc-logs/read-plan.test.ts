@@ -6,8 +6,15 @@ import { type PlanOptions, planRead } from '../../../receivers/bmc-logs/logs/rea
 import { serviceAt } from '../../support/bmc-readers.ts';
 
 const HOUR = 3_600_000;
-const SERVICE = { ...serviceAt('/redfish/v1/Log'), dateTime: '2026-11-25T12:00:00Z' };
-const OPTIONS: PlanOptions = { now: HOUR, fullReadInterval: 6 * HOUR, canFilter: false, canSkip: false };
+const SERVICE = serviceAt('/redfish/v1/Log');
+const at = (text: string) => BigInt(Date.parse(text)) * 1_000_000n;
+const OPTIONS: PlanOptions = {
+  bmcNowNanos: at('2026-11-25T12:00:00Z'),
+  now: HOUR,
+  fullReadInterval: 6 * HOUR,
+  canFilter: false,
+  canSkip: false,
+};
 
 interface Known {
   readonly entries: number;
@@ -19,7 +26,7 @@ interface Known {
 /** A cursor after a whole read at time 0. */
 function cursorOf({ entries, newestFirst, etag, firstContact = false }: Known): ServiceCursor {
   const cursor = new ServiceCursor();
-  const time = { epochNanos: BigInt(Date.parse('2026-11-25T11:00:00Z')) * 1_000_000n, zoneAssumed: false };
+  const time = { epochNanos: at('2026-11-25T11:00:00Z'), zoneAssumed: false };
   const context = { endpoint: 'r1', service: '/redfish/v1/Log', useSequence: true, generation: 0, time };
   cursor.mark(fromEntry({ Id: '1', Message: 'x' }, context), undefined);
   cursor.endWholeRead(entries);
@@ -81,7 +88,7 @@ for (const [what, known, options, expected] of CASES)
   });
 
 test('a BMC whose clock is behind its own entries is not asked by time', () => {
-  const behind = { ...SERVICE, dateTime: '2026-11-25T10:59:59Z' };
-  const plan = planRead(behind, cursorOf({ entries: 5_000, newestFirst: false }), { ...OPTIONS, canFilter: true });
+  const options = { ...OPTIONS, bmcNowNanos: at('2026-11-25T10:59:59Z'), canFilter: true };
+  const plan = planRead(SERVICE, cursorOf({ entries: 5_000, newestFirst: false }), options);
   assert.equal(plan.kind, 'whole');
 });

@@ -6,7 +6,6 @@ import { StateFile } from '../../../receivers/bmc-logs/logs/state-file.ts';
 import { startBmcFleet } from '../../simulators/bmc/fleet.ts';
 import { startOtlpSink } from '../../simulators/otlp-sink/sink.ts';
 import { durableConfig } from '../../support/bmc-config.ts';
-import { testHost } from '../../support/host.ts';
 import { agentOf } from '../../support/run-agent.ts';
 import { countLines, type Scene, scene } from '../../support/scene.ts';
 import { temporaryDirectory } from '../../support/storage.ts';
@@ -177,9 +176,8 @@ test('a state file that cannot be written is told once and stops nothing; it is 
 test('whatever a machine calls itself, its state file stays in its directory and is its own', async (t) => {
   const directory = await temporaryDirectory(t);
   const names = ['../../etc/passwd', '..', '.hidden', 'a/b', 'a\\b', 'ü ', 'a~002Fb', 'a\0b', '💥', 'x'.repeat(100)];
-  const { logger } = testHost();
   for (const [index, name] of names.entries()) {
-    const file = new StateFile(join(directory, '{machine_id}.json'), name, logger);
+    const file = new StateFile(join(directory, '{machine_id}.json'), name, () => {});
     file.write(new Map([['/s', BigInt(index)]]));
     await file.close();
   }
@@ -192,7 +190,7 @@ test('a half-written file of a crash is in nobody’s way', async (t) => {
   const directory = await temporaryDirectory(t);
   const path = fileOf(directory);
   await writeFile(`${path}.tmp`, '{"last_seen_ids": {"/s"');
-  const file = new StateFile(join(directory, '{machine_id}.json'), 'bmc-0', testHost().logger);
+  const file = new StateFile(join(directory, '{machine_id}.json'), 'bmc-0', () => {});
   file.write(new Map([['/s', 5n]]));
   await file.close();
   assert.deepEqual(await read(path), { last_seen_ids: { '/s': 5 } });
