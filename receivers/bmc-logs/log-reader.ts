@@ -231,7 +231,7 @@ export class LogReader {
   async #deliver(
     service: LogService,
     cursor: ServiceCursor,
-    { unknown, reset, error, reachedEnd }: ReadResult,
+    { unknown, error, reachedEnd }: ReadResult,
     options: PollOptions,
   ): Promise<number> {
     const { events, lane } = this.#options;
@@ -240,11 +240,7 @@ export class LogReader {
     const hasBroken = error !== undefined && !reachedEnd;
     // Whether an imported Id is of a log that was cleared since shows only at the log's end.
     if (isFirst && hasBroken && this.#imported.has(service.path)) return 0;
-    const wanted = isFirst
-      ? this.#withoutHistory(service, cursor, unknown, cursor.resumeAt === undefined)
-      : reset?.kind === 'renumbered'
-        ? this.#withoutRenumbered(cursor, unknown)
-        : unknown;
+    const wanted = isFirst ? this.#withoutHistory(service, cursor, unknown, cursor.resumeAt === undefined) : unknown;
     if (!isFirst && wanted.some(({ entry, verdict }) => verdict === 'new' && cursor.isBackInTime(entry)))
       events.logReset(service.path, { kind: 'clock_jump' });
     let emitted = 0;
@@ -271,17 +267,6 @@ export class LogReader {
     const newest = unknown.at(-1);
     if (newest?.link !== undefined) cursor.newestLink = newest.link;
     return emitted;
-  }
-
-  /** The entries are the same under other Ids; only what has no match is new. */
-  #withoutRenumbered(cursor: ServiceCursor, unknown: readonly UnknownEntry[]): readonly UnknownEntry[] {
-    cursor.beginGeneration();
-    return unknown.filter(({ entry, verdict, link, twins }) => {
-      const isSame = verdict === 'new' ? cursor.isRenumbered(entry, twins) : cursor.knowsContent(entry, twins);
-      if (!isSame) return true;
-      cursor.mark(entry, link, twins);
-      return false;
-    });
   }
 
   /** Some BMCs write one event into several logs. */

@@ -110,6 +110,8 @@ export class ServiceCursor {
   /** Who it is, with what may change in place as its value; and what it says, with who says so. */
   #bases = new KeySet();
   #contents = new KeySet();
+  /** What a log said before its entries got other Ids. */
+  #before: KeySet | undefined;
   /** Largest vendor sequence or integer Id that was ever known. */
   #largest: bigint | undefined;
   /** Largest integer Id. */
@@ -170,7 +172,7 @@ export class ServiceCursor {
 
   /** Nothing is known yet. */
   get isEmpty(): boolean {
-    return this.#bases.size === 0;
+    return this.#bases.size === 0 && this.#before === undefined;
   }
 
   /** Largest vendor sequence or integer Id; for people. */
@@ -210,10 +212,11 @@ export class ServiceCursor {
 
   /** Judges what a walk over the whole log has shown. @returns undefined: it went on as logs do, wrapped or not */
   resetOf(survey: Survey): LogReset | undefined {
-    if (this.isEmpty) return undefined;
+    if (this.isEmpty || this.#before) return undefined;
     const { entries, knownDated, knownUndated, sameContent, largest, smallestUnknown } = survey;
     if (entries === 0) return this.#lastCount > 0 ? { kind: 'cleared' } : undefined;
-    if (sameContent > knownDated + knownUndated) return { kind: 'renumbered' };
+    // One is enough: entries of a second that stand side by side may well be known by what was their neighbour's Id.
+    if (sameContent > 0) return { kind: 'renumbered' };
     if (knownDated > 0) return undefined;
     const restarted = largest !== undefined && this.#largest !== undefined && largest < this.#largest;
     if (restarted || entries < this.#lastCount) return { kind: 'cleared' };
@@ -236,6 +239,17 @@ export class ServiceCursor {
     this.#nextFloor = 0;
     this.#bases.clear();
     this.#contents.clear();
+    this.forgetLinks();
+  }
+
+  /** The same entries have other Ids: from now on they are known by what they say, until the whole log was seen. */
+  renumber(): void {
+    this.beginGeneration();
+    this.#before = this.#contents;
+    this.#contents = new KeySet();
+    this.#bases.clear();
+    this.#largest = undefined;
+    this.#lastId = undefined;
     this.forgetLinks();
   }
 
@@ -262,6 +276,7 @@ export class ServiceCursor {
    * show an empty log for a while.
    */
   endWholeRead(entries: number): void {
+    this.#before = undefined;
     if (this.#lastCount !== entries || this.#wholeReads === 0) this.isChanged = true;
     this.#lastCount = entries;
     this.#wholeReads++;
@@ -273,7 +288,13 @@ export class ServiceCursor {
   judge(entry: Happening, twins = FIRST): Verdict {
     const base = baseKey(entry, twins);
     const revision = this.#bases.valueOf(base);
-    if (revision === undefined) return this.#isBelowFloor(entry) ? 'below_floor' : 'new';
+    if (revision === undefined) {
+      if (this.#before?.has(contentKey(entry, twins))) {
+        this.mark(entry, undefined, twins);
+        return 'known';
+      }
+      return this.#isBelowFloor(entry) ? 'below_floor' : 'new';
+    }
     if (entry.uri === this.#probe) this.#probe = undefined;
     if (revision !== wordOf(entry.revision, 0)) return 'updated';
     this.#bases.touch(base, this.#wholeReads);
@@ -284,7 +305,9 @@ export class ServiceCursor {
       return twins.content === 0 ? 'reworded' : 'known';
     }
     this.#contents.touch(content, this.#wholeReads);
-    return owner === wordOf(base, 0) ? 'known' : 'moved';
+    // Of twins any may be the first.
+    const isOnly = twins.content === 0 && !this.#contents.has(contentKey(entry, { ...twins, content: 1 }));
+    return isOnly && owner !== wordOf(base, 0) ? 'moved' : 'known';
   }
 
   /**

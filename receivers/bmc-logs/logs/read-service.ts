@@ -84,7 +84,7 @@ export interface ReadResult {
 /** What a walk finds out about its own assumptions. */
 type Restart =
   | { readonly again: 'sequence_not_unique' | 'links_reused' | 'shortcut_failed' }
-  | { readonly again: 'cleared'; readonly reset: LogReset };
+  | { readonly again: 'cleared' | 'renumbered'; readonly reset: LogReset };
 
 /**
  * Reads what is new in a log service: by the shorter way of its plan, or from its first page to its last. Known entries are
@@ -102,9 +102,10 @@ export async function readService(options: ReadOptions): Promise<ReadResult> {
       cursor.useSequence = false;
       rekey = true;
     } else if (result.again === 'links_reused') cursor.forgetLinks();
-    else if (result.again === 'cleared') {
+    else if (result.again === 'cleared' || result.again === 'renumbered') {
       more = { ...more, reset: result.reset };
-      cursor.forgetAll();
+      if (result.again === 'cleared') cursor.forgetAll();
+      else cursor.renumber();
     } else if (plan.kind !== 'whole') more = { ...more, failedShortcut: plan.kind };
     plan = wholeRead(options.service);
   }
@@ -252,7 +253,7 @@ async function walk(options: ReadOptions, plan: ReadPlan, rekey: boolean): Promi
   if (direction !== undefined) cursor.newestFirst = direction === 'newest_first';
   const survey: Survey = { ...seen, largest: ranks.largest, smallestUnknown: ranks.smallestUnknown };
   const reset = cursor.resetOf(survey);
-  if (reset?.kind === 'cleared' && seen.entries > 0) return { again: 'cleared', reset };
+  if (reset && reset.kind !== 'overrun' && seen.entries > 0) return { again: reset.kind, reset };
   return end(true, { ...(reset && { reset }) });
 }
 
