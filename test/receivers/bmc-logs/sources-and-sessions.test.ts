@@ -1,5 +1,3 @@
-// Faults of the product that these tests have found. Each fails until its fault is cured, and then moves to the tests of
-// its subject.
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -30,9 +28,6 @@ async function discoveryOf(t: TestContext, first?: Parameters<typeof startDiscov
 const group = (...names: readonly string[]) =>
   names.map((name) => ({ targets: ['10.0.0.1'], labels: { __name: name } }));
 
-// `endpoint.ts`, `shutdown`: the connector ends with `#stop`, which is aborted first. The good-bye then needs a kept-alive
-// connection; where the BMC or the idle time-out has closed all of them, no DELETE can leave, and `client.close`
-// swallows the error. The session stays until the BMC drops it: after some restarts all its slots are taken.
 test('a session is ended at the stop when no idle connection is left', async (t) => {
   const { fleet, agent } = await scene(t, {
     profiles: ['openbmc'],
@@ -53,8 +48,6 @@ periodic: { logs_collection_interval: 1h }`,
   assert.equal(fleet.bmc(0).liveSessions, 0);
 });
 
-// `sources/sources.ts`, `#read`: an answer with the text of the one before is skipped, except `[]`. Groups without
-// targets are an empty list with another text, so their second pass is never counted.
 test('groups without targets are an empty list, believed at the second pass', async (t) => {
   const discovery = await discoveryOf(t, group('r1'));
   const { read, names } = await sourcesOf({ http_discovery: [{ url: discovery.url }] });
@@ -64,8 +57,6 @@ test('groups without targets are an empty list, believed at the second pass', as
   assert.deepEqual(names(), []);
 });
 
-// `sources/sources.ts`, `#read`: every list that parses is stored, the empty one too that is not believed yet. A restart
-// with the discovery down then begins without endpoints.
 test('an empty list that is not believed does not replace the stored one', async (t) => {
   const store = new MemoryKeyValue();
   const discovery = await discoveryOf(t, group('r1'));
@@ -81,8 +72,6 @@ test('an empty list that is not believed does not replace the stored one', async
   assert.deepEqual(second.names(), ['r1']);
 });
 
-// `sources/sources.ts`, `#read`: one value holds at most 1 MiB, and the refusal of the store is swallowed. Read positions
-// are cut into pieces for that; lists are not.
 test('a list of more than 1 MiB is used at the next start, too', async (t) => {
   const store = new MemoryKeyValue();
   const names = Array.from({ length: 12_000 }, (_, n) => `rack-${n}-${'x'.repeat(60)}`);
@@ -95,8 +84,6 @@ test('a list of more than 1 MiB is used at the next start, too', async (t) => {
   assert.equal(second.names().length, names.length);
 });
 
-// `sources/kept-list.ts`, `take`: an error between two empty lists does not start the count anew, though they are not in
-// a row then. A discovery that restarts twice lets the fleet go.
 test('an empty list, an error and an empty list are not two empty lists in a row', () => {
   const kept = new KeptList();
   kept.take({ list: [{ name: 'r1', address: '10.0.0.1', labels: {} }] });
@@ -106,8 +93,6 @@ test('an empty list, an error and an empty list are not two empty lists in a row
   assert.equal(kept.list?.length, 1);
 });
 
-// `sources/endpoint-list.ts`, `endpointsOf`: `FIELDS[key]` finds what every object inherits, so that a label of that name
-// is taken for a field, and the whole list is refused.
 for (const label of ['constructor', 'toString', 'valueOf'])
   test(`a label of the name "${label}" is a label`, async (t) => {
     const discovery = await discoveryOf(t, [{ targets: ['10.0.0.1'], labels: { __name: 'r1', [label]: 'x' } }]);
@@ -116,7 +101,6 @@ for (const label of ['constructor', 'toString', 'valueOf'])
     assert.equal(endpoint('r1')?.labels[label], 'x');
   });
 
-// `sources/endpoint-list.ts`, `endpointsOf`: a target is made a text, whatever it is; `null` is the host "null".
 test('a target that is no text makes a list invalid', async (t) => {
   const discovery = await discoveryOf(t, [{ targets: [null, 7] }]);
   const { read, names } = await sourcesOf({ http_discovery: [{ url: discovery.url }] });
@@ -124,9 +108,6 @@ test('a target that is no text makes a list invalid', async (t) => {
   assert.deepEqual(names(), []);
 });
 
-// `sources/sources.ts`: both kinds of source go through `parseEndpointList`, which takes whole endpoint objects from a
-// discovery, too: with passwords, which are then stored in the clear, and with `password_file`, which has the agent read
-// a file of its machine and send it to an address of the discovery's choice.
 for (const [what, auth] of [
   ['a password', { username: 'ro', password: 'from-outside' }],
   ['a password_file', { username: 'ro', password_file: '/etc/hostname' }],
@@ -140,8 +121,6 @@ for (const [what, auth] of [
     assert.doesNotMatch([...store.values.values()].join(''), /from-outside|hostname/);
   });
 
-// `client/tls.ts`, `optionsFor`: the promise of a context is kept when it was rejected. A `ca_file` that comes later, for
-// an endpoint of a file or for a discovery, is never looked at again before a restart.
 test('a ca_file that could not be read is read again when it is asked for again', async (t) => {
   const file = join(await temporaryDirectory(t), 'ca.pem');
   const contexts = new TlsContexts();
@@ -150,8 +129,6 @@ test('a ca_file that could not be read is read again when it is asked for again'
   assert.ok((await contexts.optionsFor({ ca_file: file })).secureContext);
 });
 
-// `stream-reader.ts`, `#fetch`: one try only. A BMC that sends the link before the entry can be read answers 404 first;
-// what the event said is never told then.
 test('an event that is only a link is asked for again when its entry is not there at first', async (t) => {
   const { fleet, sink } = await scene(t, {
     profiles: ['openbmc'],
@@ -167,8 +144,6 @@ test('an event that is only a link is asked for again when its entry is not ther
   assert.equal(sink.records[0]!.body, 'what happened');
 });
 
-// `logs/ledger.ts`, `completeRead`: what a read has told waits for its event through two complete reads only. After an
-// outage of an hour the polls of that hour have dropped it, and a BMC that replays events without links has it told twice.
 for (const polls of [2, 3, 12])
   test(`unlinked events of an outage that ${polls} reads saw are told once when the BMC replays them`, async () => {
     const PATH = '/redfish/v1/Systems/1/LogServices/Log';
@@ -182,9 +157,6 @@ for (const polls of [2, 3, 12])
     assert.equal(received.length, 1);
   });
 
-// `receiver.ts`, `#apply` behind the catch of `onChange`: the error is kept for good as the status, and the endpoint that
-// could not start stays in the list of the running ones without parts. The same settings, once its `ca_file` is there,
-// change nothing; nor does a list without the endpoint.
 test('an endpoint of a file that cannot start does not leave the receiver failed when the file is put right', async (t) => {
   const folder = await temporaryDirectory(t);
   const file = join(folder, 'endpoints.json');
@@ -214,10 +186,6 @@ test('an endpoint of a file that cannot start does not leave the receiver failed
   assert.notEqual(statuses().at(-1), 'permanent');
 });
 
-// `receiver.ts`, `#apply`, with `logs/positions.ts`, `load`: the endpoint that begins anew reads its positions from the
-// store while the last changes of the one before may still wait in `Positions` (`#changed`, `#writing`): nobody waits for
-// them between `shutdown` and `start`. What was sent last is then sent again, by a change of a label. It takes the right
-// moment: about two of three runs fail.
 test('a changed endpoint goes on where it was: nothing is sent twice', async (t) => {
   const directory = await temporaryDirectory(t);
   const file = join(directory, 'endpoints.yaml');

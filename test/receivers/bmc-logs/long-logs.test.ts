@@ -1,4 +1,3 @@
-// Each of these tests shows a fault of the product; none of them passes before it is cured.
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -27,11 +26,6 @@ function spread(count: number, untilMs = Date.now()) {
   return [count, { createdMs: untilMs - count * 1_000, stepMs: 1_000 }] as const;
 }
 
-// A read that stops early at known entries trusts that all behind a known page are known. After a read that broke off
-// behind its first page that is not so: the entries of the second page are new, but the next read stops at the first,
-// which is known by now. They come with the next whole read, after `full_read_interval` (6h), if the ring still has
-// them. The same for `$filter`, whose anchor is the newest entry of the page that came. `planRead` in logs/read-plan.ts
-// must ask for a whole read after one that was not complete (log-reader.ts, behind `#read`).
 test('a long log, newest first, whose second page fails once: the new entries on that page are read by the next poll', async (t) => {
   const one = await scene(t, {
     receiver: POLLED,
@@ -53,9 +47,6 @@ test('a long log, newest first, whose second page fails once: the new entries on
   assert.deepEqual(one.verdict().lost.length, 0);
 });
 
-// `walk` in logs/read-service.ts keeps the ETag of the first page although a member behind a link could not be fetched
-// (only a page that fails clears it). Every later read is answered 304, so the entry comes with the next whole read,
-// after 6h. It must be cleared wherever `error` is set, also for "200 with an error in place of entries".
 test('a log of links with an ETag, one of whose entries fails once: the entry is read by the next poll', async (t) => {
   const one = await scene(t, {
     receiver: POLLED,
@@ -76,10 +67,6 @@ test('a log of links with an ETag, one of whose entries fails once: the entry is
   assert.deepEqual(one.verdict().lost, []);
 });
 
-// When the run of a target is aborted in the middle of a walk (its time is over), `walk` throws what it has read away
-// although `PollOptions.signal` promises "what was read by then is delivered all the same". With the ETag of the
-// first page already noted in the cursor, the next read is answered 304: the entries come after 6h.
-// logs/read-service.ts, `if (signal.aborted) throw cause`.
 test('a read that is broken off behind its first page: what it had read is not taken for known', async () => {
   const stop = new AbortController();
   let isSlow = false;
@@ -106,9 +93,6 @@ test('a read that is broken off behind its first page: what it had read is not t
   assert.equal(received.length, 5);
 });
 
-// A first contact that stops at the cut-off counts as nothing: `end(true, { isShort: true })` in `walk` leaves
-// `wholeAt`, `newestFirst` and `count` as they were, so `planRead` asks for the whole log in the next poll: a log of
-// half a million entries is walked to its end all the same, one interval later, in 25 polls.
 test('the second read of a huge log, newest first, does not walk what the first has left out as too old', async () => {
   const length = 500_000;
   const now = Date.parse('2026-11-25T12:00:00Z');
@@ -133,8 +117,6 @@ test('the second read of a huge log, newest first, does not walk what the first 
   assert.ok(asked.length - first <= first, `${asked.length - first} pages`);
 });
 
-// A state that comes back is not told: its revision is among those that were once seen (`#revisions` in logs/cursor.ts),
-// so `judge` finds it known. A fault that is resolved and then is not any more looks resolved for ever.
 test('an entry that changes and changes back is told both times', async (t) => {
   const one = await scene(t, {
     receiver: POLLED,
@@ -163,8 +145,6 @@ const lastSeen = async (directory: string) =>
 const putState = (directory: string, id: number) =>
   writeFile(fileOf(directory), JSON.stringify({ last_seen_ids: { [SERVICE]: id } }));
 
-// `importedRule` in logs/history.ts judges "the log was cleared" by the largest Id of the entries of this read. A read
-// that broke off, or ended at a limit (a log of more than 20,000 entries, oldest first), has not seen the largest.
 test('an imported state file is not taken for one of a cleared log because a page fails', async (t) => {
   const directory = await temporaryDirectory(t);
   await putState(directory, 150);
@@ -188,8 +168,6 @@ test('an imported state file is not taken for one of a cleared log because a pag
   );
 });
 
-// `lastId` in logs/cursor.ts is the Id of the entry that was marked last, not the largest: an old one that changes in
-// place is marked last.
 test('an old entry that changes does not set the state file back', async (t) => {
   const directory = await temporaryDirectory(t);
   const one = await scene(t, {
@@ -206,8 +184,6 @@ test('an old entry that changes does not set the state file back', async (t) => 
   assert.deepEqual(await lastSeen(directory), { [SERVICE]: 5 });
 });
 
-// `lastId` is not among what `ServiceCursor.stored` holds: after a restart the first read that brings nothing writes a
-// file that names no service at all, and whoever goes back to the other tool starts from nothing.
 test('a restart keeps what the state file holds', async (t) => {
   const directory = await temporaryDirectory(t);
   const fleet = await startBmcFleet({ count: 1, profiles: ['openbmc'] });
@@ -226,8 +202,6 @@ test('a restart keeps what the state file holds', async (t) => {
   }
 });
 
-// `#poll` in endpoint.ts writes the file after every read, also after one that failed: before the first read that
-// works it names nothing, and without a store the next start has lost the imported position.
 test('a first read that fails does not wipe the state file', async (t) => {
   const directory = await temporaryDirectory(t);
   await putState(directory, 3);
@@ -244,8 +218,6 @@ test('a first read that fails does not wipe the state file', async (t) => {
   assert.deepEqual(await lastSeen(directory), { [SERVICE]: 3 });
 });
 
-// endpoint.ts notes "imported" in the store at the start, before any log was read by it. If the BMC is away then, the
-// next start finds the note and no cursor: the file is not read again, and the logs are sent from their beginning.
 test('a state file that could not be used yet, as the BMC was away, is read at the next start', async (t) => {
   const directory = await temporaryDirectory(t);
   await putState(directory, 3);
@@ -307,23 +279,16 @@ async function threeReads({ length, order, stepMs, idOf = String }: Long) {
   return { log, wholeRead, counts };
 }
 
-// Keys leave in the order in which they came (`KeySet.dropOldest`), and the floor is the highest entry among the first
-// that came (`#noteHeight`, `#raiseFloor` in logs/cursor.ts). Both take it that the oldest entries come first. A walk
-// newest first that ends at the limit of a poll hands its pieces on newest piece first: from the second piece on, the
-// floor lies above all that is still to be read, and `#isBelowFloor` takes it for known. Lost for good.
 test('the first contact with 45,000 entries, newest first, sends all of them', async () => {
   const { counts } = await threeReads({ length: 45_000, order: 'desc', stepMs: 1_000 });
   assert.deepEqual(counts(), [45_000, 45_000]);
 });
 
-// `#isBelowFloor` takes only what is strictly older than the floor for known: the entry that the floor was made of, and
-// all of its second, are new again with the next whole read.
 test('a long log, oldest first, is sent once, to the last entry', async () => {
   const { counts } = await threeReads({ length: 30_000, order: 'asc', stepMs: 1_000 });
   assert.deepEqual(counts(), [30_000, 30_000]);
 });
 
-// The same, and here it is the whole log, with each whole read, for ever.
 for (const [what, stepMs] of [
   ['of one second', 0],
   ['without times', undefined],
@@ -333,8 +298,6 @@ for (const [what, stepMs] of [
     assert.deepEqual(counts(), [25_000, 25_000]);
   });
 
-// Without a number in its Id an entry is known by its time alone, once there is a floor. A clock that is set back makes
-// all that is written then known: lost, and no `clock_jump` is counted.
 test('a clock that is set back in a long log whose Ids are texts: what is written then comes', async () => {
   const { log, wholeRead, counts } = await threeReads({
     length: 25_000,
@@ -359,9 +322,6 @@ const logEntry = (Id: string, second: number, Message: string, more: object = {}
 });
 const bodiesOf = ({ received }: ReturnType<typeof bmcReaders>) => received.map(({ body }) => body);
 
-// `resetOf` in logs/cursor.ts takes a log for numbered anew only when more entries are found by content than are known
-// by name. Where entries of one second and MessageId stand next to each other, each is known by the name that its
-// neighbour had, so the rest of the log is sent again.
 test('a log that is numbered anew, with two entries of one second: nothing comes again', async () => {
   let Members = [logEntry('2', 2, 'fan'), logEntry('3', 2, 'disk')];
   const readers = bmcReaders({ resource: () => ({ Members }) });
@@ -371,8 +331,6 @@ test('a log that is numbered anew, with two entries of one second: nothing comes
   assert.deepEqual(bodiesOf(readers), ['fan', 'disk']);
 });
 
-// The same rule the other way round: nothing that was known is there, and one of the new entries says what a known one
-// said in the same second. Its vendor number is larger than any that was known, so it cannot be that one; it is lost.
 test('an entry that says what an older one said in its second is new when its vendor number says so', async () => {
   const numbered = (number: number, second: number, text: string) =>
     logEntry('1', second, text, { Oem: { Hpe: { EventNumber: number } } });
@@ -384,9 +342,6 @@ test('an entry that says what an older one said in its second is new when its ve
   assert.deepEqual(bodiesOf(readers), ['fan', 'fan']);
 });
 
-// `#deliver` in log-reader.ts marks entries that the stream has told while it sorts out what to send, before the older
-// ones of the same slice. `ServiceCursor.mark` keeps the link of the last one marked as the newest, so the probe of the
-// next read is an older entry, finds nothing amiss, and skips the new entry behind the link that was used again.
 test('a ring of links that are used again: the new entry is read although the stream told the one before', async () => {
   const numbered = (Id: string, number: number) =>
     logEntry(Id, number, `entry ${number}`, { Oem: { Hpe: { EventNumber: number } } });

@@ -14,8 +14,6 @@ import { FakeClock } from '../../support/fake-clock.ts';
 import { fastClock } from '../../support/fast-clock.ts';
 import { temporaryDirectory } from '../../support/storage.ts';
 
-// Each test here shows a fault of the product; the comment above it says where it probably is.
-
 const MINUTE = 60_000;
 const ACCOUNT = { username: 'ro', password: 'right' };
 const DOWNGRADED = 'log stream downgraded to polling';
@@ -43,10 +41,7 @@ async function fleetOf(t: TestContext, options: FleetOptions) {
   return { fleet, bmc: fleet.bmc(0), life };
 }
 
-// endpoint.ts, start(): the connector gets `#stop.signal`, which is aborted before `client.close()` sends its DELETE.
-// Unless a keep-alive connection happens to be idle (undici keeps it for 4 s, polls are 5 min apart), no connection can
-// be made any more, the error is swallowed, and every stop leaves a session behind until the BMC has none left.
-test('FOUND an agent that stops ends its session', async (t) => {
+test('an agent that stops ends its session', async (t) => {
   const { bmc, life } = await fleetOf(t, { count: 1 });
   bmc.auth = { ...ACCOUNT, sessions: { slots: 4 } };
   const agent = await life();
@@ -55,10 +50,8 @@ test('FOUND an agent that stops ends its session', async (t) => {
   assert.deepEqual([bmc.liveSessions, bmc.sessionsDeleted], [0, 1]);
 });
 
-// credentials.ts, #token(): who waits for the login lock looks for a session behind it, but not whether the login before
-// has found out that there are no sessions (`#noSessions`), or no free one (`#sessionRetryAt`), and posts again.
 for (const refuse of [404, 503] as const)
-  test(`FOUND sessions that answer ${refuse} are asked for once, not once by the stream and once by the poll`, async (t) => {
+  test(`sessions that answer ${refuse} are asked for once, not once by the stream and once by the poll`, async (t) => {
     const { bmc, life } = await fleetOf(t, { count: 1 });
     bmc.auth = { ...ACCOUNT, sessions: { slots: 4, refuse } };
     const agent = await life();
@@ -66,10 +59,7 @@ for (const refuse of [404, 503] as const)
     assert.equal(bmc.journal.filter(({ method }) => method === 'POST').length, 1);
   });
 
-// mode-machine.ts, #tooSlow(): it wants two failures of the stream, but the first poll alone (Systems, Managers, Chassis)
-// uses up the logins that a hold allows. All later attempts are `not_sent`, so the endpoint stays CONNECTING until the
-// hold ends, and again after it.
-test('FOUND an account that is on hold leads to polling after one window without a stream', {
+test('an account that is on hold leads to polling after one window without a stream', {
   timeout: 3_000,
 }, async (t) => {
   const { bmc, life } = await fleetOf(t, { count: 1 });
@@ -79,10 +69,7 @@ test('FOUND an account that is on hold leads to polling after one window without
   assert.equal(reason, 'connect_failure_budget');
 });
 
-// stream-loop.ts, #open(): an attempt that got no answer (reset, timeout) has no `status` and is told to
-// `credentials.prove` as 200. That counts as a login that worked: it clears the rejected logins and even the hold.
-// The same holds for every status but 401 in credentials.ts, #judged(): 503 and redirects prove nothing either.
-test('FOUND a stream that gets no answer does not prove a password: three rejected logins are a hold all the same', {
+test('a stream that gets no answer does not prove a password: three rejected logins are a hold all the same', {
   timeout: 6_000,
 }, async (t) => {
   const { bmc, life } = await fleetOf(t, { count: 1, profiles: ['openbmc'] });
@@ -104,10 +91,7 @@ auto: { connect_failure_threshold: 100000, connect_failure_window: 10h }`;
   assert.ok(rejected() <= 3, `${rejected()} answers of 401 and no hold`);
 });
 
-// credentials.ts, #reject(): answers to requests that were under way when the hold began are taken as trials after it:
-// each doubles the hold, and is an ERROR line of its own. Nor does anything keep five requests of an account that
-// worked before from being rejected at once, which is more than three.
-test('FOUND requests under way when a hold begins do not make it longer', async () => {
+test('requests under way when a hold begins do not make it longer', async () => {
   const holds: number[] = [];
   const clock = new FakeClock();
   const credentials = new Credentials({
@@ -139,9 +123,7 @@ test('FOUND requests under way when a hold begins do not make it longer', async 
   assert.deepEqual(minutes, [15]);
 });
 
-// endpoint.ts, retryStream(): while CONNECTING (or HELD) the machine ignores `retryNow`, and `poke` draws a new wait
-// that begins now: the answer says 202 and "due now", and the attempt comes later than it would have.
-test('FOUND a stream that is asked for while one is being tried is tried at once, as the answer says', {
+test('a stream that is asked for while one is being tried is tried at once, as the answer says', {
   timeout: 3_000,
 }, async (t) => {
   const { bmc, life } = await fleetOf(t, { count: 1 });
@@ -154,8 +136,7 @@ test('FOUND a stream that is asked for while one is being tried is tried at once
   await agent.itemWhen('bmc-0', ({ mode }) => mode === 'streaming');
 });
 
-// mode-machine.ts, retryNow(): sets `#trialIn` whatever the mode is; it waits there for the next downgrade.
-test('FOUND a wish for a stream that came while connecting does not shorten the wait after a later downgrade', () => {
+test('a wish for a stream that came while connecting does not shorten the wait after a later downgrade', () => {
   const machine = machineOf();
   machine.refused(0, REFUSED);
   machine.retryNow();
@@ -163,9 +144,7 @@ test('FOUND a wish for a stream that came while connecting does not shorten the 
   assert.equal(machine.waitBeforeAttempt(0.5), 30 * MINUTE);
 });
 
-// mode-machine.ts, #trialFailed(): gives the mode a new `since`. The decision to poll looks as young as the last trial:
-// an incident takes it back, the fleet guard counts the endpoint again, and the view and the store show a wrong time.
-test('FOUND a failed trial does not make an old decision to poll a new one', () => {
+test('a failed trial does not make an old decision to poll a new one', () => {
   const machine = machineOf();
   for (let n = 0; n < 5; n++) machine.refused(n, REFUSED);
   machine.refused(30 * MINUTE, REFUSED);
@@ -173,17 +152,14 @@ test('FOUND a failed trial does not make an old decision to poll a new one', () 
   assert.equal(machine.incidentBegan(31 * MINUTE), undefined);
 });
 
-// mode-machine.ts, refused(): in POLLING a request that was never sent (the account is on hold) is a failed trial.
-test('FOUND a trial that was never sent is not a failed one', () => {
+test('a trial that was never sent is not a failed one', () => {
   const machine = machineOf();
   machine.refused(0, UNSUPPORTED);
   machine.refused(30 * MINUTE, { kind: 'not_sent', why: 'hold' });
   assert.equal(machine.failedTrials, 0);
 });
 
-// mode-machine.ts, survived(): forgets what the stream itself asked for. A server says `retry:` once, at the beginning;
-// so it is obeyed for streams that die young and for no other.
-test('FOUND a wait that a good stream asked for is waited when that stream ends', () => {
+test('a wait that a good stream asked for is waited when that stream ends', () => {
   const machine = machineOf();
   machine.opened(0);
   machine.serverRetry(45_000);
@@ -192,9 +168,7 @@ test('FOUND a wait that a good stream asked for is waited when that stream ends'
   assert.equal(machine.waitBeforeAttempt(0), 45_000);
 });
 
-// endpoint.ts, #newMachine(): `longest` is 0 when `sse_retry_interval` is 0, so the rest of the wait is cut to 0 and the
-// machine looks at it first: who has just said "never" gets a trial at once.
-test('FOUND a restart with trials switched off makes none', async (t) => {
+test('a restart with trials switched off makes none', async (t) => {
   const directory = await temporaryDirectory(t);
   const { bmc, life } = await fleetOf(t, { count: 1 });
   bmc.stream = { kind: 'status', status: 404 };
@@ -207,8 +181,7 @@ test('FOUND a restart with trials switched off makes none', async (t) => {
   assert.deepEqual([nextTrial, bmc.streamRequests - before], [null, 0]);
 });
 
-// mode-machine.ts, RestoredDowngrade: the stored `sinceMs` is never read.
-test('FOUND a restart remembers since when a BMC is polled', async (t) => {
+test('a restart remembers since when a BMC is polled', async (t) => {
   const directory = await temporaryDirectory(t);
   const { bmc, life } = await fleetOf(t, { count: 1 });
   bmc.stream = { kind: 'status', status: 404 };
@@ -219,9 +192,7 @@ test('FOUND a restart remembers since when a BMC is polled', async (t) => {
   assert.ok(Math.abs(Date.parse(again) - Date.parse(since)) <= 5, `${since} became ${again}`);
 });
 
-// receiver.ts: nobody tells the fleet guard of downgrades that were restored from the store, so these endpoints count as
-// such that could stream, and hide an incident among those that can.
-test('FOUND endpoints that a restart finds downgraded do not hide an incident among the others', {
+test('endpoints that a restart finds downgraded do not hide an incident among the others', {
   timeout: 5_000,
 }, async (t) => {
   const directory = await temporaryDirectory(t);
@@ -248,8 +219,7 @@ test('FOUND endpoints that a restart finds downgraded do not hide an incident am
   assert.equal(msg, 'fleet incident: downgrades held');
 });
 
-// view.ts, itemOf(): `window` is whether the mode is auto, not the window.
-test('FOUND the budget names its window, and a BMC that is only polled is shown as polling', async (t) => {
+test('the budget names its window, and a BMC that is only polled is shown as polling', async (t) => {
   const { life } = await fleetOf(t, { count: 1 });
   const agent = await life({ modes: ['periodic'], receiver: 'periodic: {}\nmode: auto' });
   const item = await agent.item('bmc-0');
