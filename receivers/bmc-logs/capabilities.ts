@@ -11,6 +11,9 @@ import {
   readRoot,
 } from './logs/discovery.ts';
 
+/** What was read for the stream is good enough for the logs for so long; milliseconds. */
+const ROOT_MS = 5_000;
+
 export interface CapabilitiesOptions {
   readonly client: RedfishClient;
   readonly clock: Clock;
@@ -28,8 +31,8 @@ export interface CapabilitiesOptions {
  */
 export class Capabilities {
   readonly #options: CapabilitiesOptions;
-  /** A read of the service root under way. */
-  #root: Promise<JsonObject> | undefined;
+  /** The service root, read moments ago. */
+  #root: { readonly at: number; readonly body: Promise<JsonObject> } | undefined;
   #stream: { readonly at: number; readonly found: EventStreamCapability } | undefined;
   #logs: { readonly at: number; readonly found: Discovery } | undefined;
 
@@ -63,6 +66,7 @@ export class Capabilities {
     const root = await this.#readRoot(signal);
     const nowNanos = () => clock.now();
     const found = await discoverLogs({ client, root, exclude, previous: this.services, nowNanos, signal });
+    this.#root = undefined;
     this.#logs = { at: clock.monotonic(), found };
     onFacts(found.facts);
     return { found, isNew: true };
@@ -71,6 +75,7 @@ export class Capabilities {
   /** Before a trial, and when the stream URI answers that there is no stream. */
   forgetStream(): void {
     this.#stream = undefined;
+    this.#root = undefined;
   }
 
   /** A service is gone, or a branch could not be read: look again next time, and keep what is known until then. */
@@ -87,10 +92,16 @@ export class Capabilities {
 
   /** The stream and the logs are looked for at the same time, at start: one request is enough. */
   #readRoot(signal: AbortSignal): Promise<JsonObject> {
-    this.#root ??= readRoot(this.#options.client, signal).finally(() => {
-      this.#root = undefined;
-    });
-    return this.#root;
+    const { client, clock } = this.#options;
+    const now = clock.monotonic();
+    if (this.#root === undefined || now - this.#root.at > ROOT_MS) {
+      const root = { at: now, body: readRoot(client, signal) };
+      root.body.catch(() => {
+        if (this.#root === root) this.#root = undefined;
+      });
+      this.#root = root;
+    }
+    return this.#root.body;
   }
 
   #isFresh(at: number): boolean {

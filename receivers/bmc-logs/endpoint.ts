@@ -1,3 +1,4 @@
+import { aborted } from '../../src/component/aborted.ts';
 import type { Host } from '../../src/component/component.ts';
 import type { LogsConsumer, MetricsConsumer } from '../../src/component/consumer.ts';
 import { deadline } from '../../src/component/deadline.ts';
@@ -37,6 +38,8 @@ const MOST_RESUMED_RUNS = 10;
 /** Least distance of a read that a stream asks for from the one before. */
 const GAP_FILL_SPACING_MS = 1_000;
 const STOP_GRACE_MS = 2_000;
+/** The first read waits so long for the first stream. */
+const STREAM_FIRST_MS = 5_000;
 const MOST_GAP_FILL_SPACING_MS = 30_000;
 /** An event may be so much later than its entry. */
 const EVENT_GRACE_MS = 60_000;
@@ -114,6 +117,8 @@ export class Endpoint {
   #lastGapFillAt = Number.NEGATIVE_INFINITY;
   #lastReconcileAt = Number.NEGATIVE_INFINITY;
   #everStreamed = false;
+  /** The first read has begun. */
+  #isPastStart = false;
   /** Whether a complete read has ended since this stream was opened. */
   #readSinceOpened = false;
   #facts: Facts = {};
@@ -249,7 +254,7 @@ export class Endpoint {
       onLoss: () => this.#requestGapFill(0),
     });
     const loop = new StreamLoop({
-      ...{ config, endpoint, host, machine: this.#machine, client, connector, limiter, capabilities, reader, events },
+      ...{ config, endpoint, host, machine: this.#machine, client, limiter, capabilities, reader, events },
       signal: this.#stop.signal,
       onFailure: () => this.#shared.onChange(this, 'failed'),
       onOpened: () => this.#opened(),
@@ -370,6 +375,7 @@ export class Endpoint {
       this.events.poll(outcome, reason, error, durationMs);
     };
     try {
+      await this.#streamFirst(signal);
       const result = await this.#patiently(() => {
         reason = this.#reasonOfRead();
         return this.#poll(reason, signal);
@@ -388,6 +394,17 @@ export class Endpoint {
       if (!this.#stop.signal.aborted) report('failure', error);
       throw error;
     }
+  }
+
+  /**
+   * At start a stream is opened first and the logs are read second, once for both: what came before is in the logs, and what
+   * comes meanwhile is told.
+   */
+  async #streamFirst(signal: AbortSignal): Promise<void> {
+    if (this.#isPastStart || this.#machine.mode.kind !== 'connecting') return;
+    this.#isPastStart = true;
+    using patience = deadline(this.#shared.host.clock, STREAM_FIRST_MS, 'the first stream', signal);
+    await Promise.race([this.#parts!.loop.settled, aborted(patience.signal)]);
   }
 
   /**
@@ -416,8 +433,18 @@ export class Endpoint {
   }
 
   async #poll(reason: ReadReason, signal: AbortSignal) {
+    try {
+      return await this.#read(reason, signal);
+    } finally {
+      this.#parts!.client.releaseIdle();
+    }
+  }
+
+  async #read(reason: ReadReason, signal: AbortSignal) {
     const { config, host } = this.#shared;
     const { logs, capabilities, coverage, stateFile } = this.#parts!;
+    // Whoever wished for a read until now gets this one.
+    this.#pollAgain = false;
     const now = host.clock.monotonic();
     const { found, isNew } = await capabilities.logs(signal);
     if (isNew) logs.trustAgain();

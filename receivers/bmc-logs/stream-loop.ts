@@ -1,4 +1,4 @@
-import type { buildConnector } from 'undici';
+import type { Client } from 'undici';
 import type { Host } from '../../src/component/component.ts';
 import { Signpost } from '../../src/resilience/signpost.ts';
 import type { Capabilities } from './capabilities.ts';
@@ -18,7 +18,6 @@ export interface StreamLoopOptions {
   readonly host: Host;
   readonly machine: ModeMachine;
   readonly client: RedfishClient;
-  readonly connector: buildConnector.connector;
   readonly limiter: RequestLimiter;
   readonly capabilities: Capabilities;
   readonly reader: StreamReader;
@@ -44,6 +43,9 @@ export interface StreamLoopOptions {
 export class StreamLoop {
   readonly #options: StreamLoopOptions;
   readonly #poked = new Signpost();
+  /** Resolves when the first attempt has come to something, whatever it was. */
+  readonly settled: Promise<void>;
+  #settle!: () => void;
   #stream: EventStream | undefined;
   #openedAtNanos: bigint | undefined;
   /** Where the last stream ended; asks the BMC for what came since, and proves nothing. */
@@ -59,6 +61,9 @@ export class StreamLoop {
 
   constructor(options: StreamLoopOptions) {
     this.#options = options;
+    this.settled = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
   }
 
   get lastError(): string {
@@ -97,7 +102,7 @@ export class StreamLoop {
       signal.throwIfAborted();
       machine.attempted(host.clock.monotonic());
       this.#isConfirmed = false;
-      const attempt = await this.#attempt(isTrial);
+      const attempt = await this.#attempt(isTrial).finally(this.#settle);
       signal.throwIfAborted();
       if (!('kind' in attempt)) await this.#follow(attempt);
       else this.#refused(attempt, isTrial);
@@ -196,17 +201,25 @@ export class StreamLoop {
     return { kind: 'failure', type: 'http_4xx', why: 'the stream URI redirects without end' };
   }
 
-  #request(url: URL, proof: Readonly<Record<string, string>>): ReturnType<typeof openStream> {
-    const { config, endpoint, host, connector, machine, onAlive, signal } = this.#options;
-    return openStream({
-      ...{ endpoint, connector, url, proof, signal },
-      lastEventId: this.#lastEventId,
-      headerTimeoutMs: config.sse.header_timeout,
-      idleTimeoutMs: config.sse.idle_timeout,
-      clock: host.clock,
-      onRetry: (ms) => machine.serverRetry(ms),
-      onBytes: onAlive,
-    });
+  async #request(url: URL, proof: Readonly<Record<string, string>>): ReturnType<typeof openStream> {
+    const { config, endpoint, host, client: redfish, machine, onAlive, signal } = this.#options;
+    const open = (client: Client) =>
+      openStream({
+        ...{ endpoint, client, url, proof, signal },
+        lastEventId: this.#lastEventId,
+        headerTimeoutMs: config.sse.header_timeout,
+        idleTimeoutMs: config.sse.idle_timeout,
+        clock: host.clock,
+        onRetry: (ms) => machine.serverRetry(ms),
+        onBytes: onAlive,
+      });
+    const { client, isReused } = redfish.handOver();
+    const answer = await open(client);
+    // A connection that the BMC closed while it was idle says nothing about the BMC: once more on a new one.
+    const isStale = isReused && 'kind' in answer && answer.kind === 'failure' && answer.type === 'refused';
+    if (!isStale || signal.aborted) return answer;
+    redfish.releaseIdle();
+    return open(redfish.handOver().client);
   }
 
   /** Reads an open stream to its end. */

@@ -125,6 +125,25 @@ export class RedfishClient {
     }
   }
 
+  /**
+   * A connection for a stream: one that an earlier request has made, if there is one, so that a stream costs no handshake of
+   * its own. It is the caller's from now on, to be destroyed.
+   */
+  handOver(): { readonly client: Client; readonly isReused: boolean } {
+    const isReused = this.#idle.length > 0;
+    const client = this.#take();
+    this.#clients.delete(client);
+    return { client, isReused };
+  }
+
+  /** Lets connections go that no request uses: the next read is minutes away, and each costs both sides memory. */
+  releaseIdle(): void {
+    for (const client of this.#idle.splice(0)) {
+      this.#clients.delete(client);
+      void client.destroy().catch(() => {});
+    }
+  }
+
   /** @param signal ends the good-bye to the BMC */
   async close(signal: AbortSignal): Promise<void> {
     await this.credentials.close(signal).catch(() => {});

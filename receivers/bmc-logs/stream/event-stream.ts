@@ -1,4 +1,4 @@
-import { type buildConnector, Client, type Dispatcher } from 'undici';
+import type { Client, Dispatcher } from 'undici';
 import type { Clock } from '../../../src/component/clock.ts';
 import { type Deadline, deadline } from '../../../src/component/deadline.ts';
 import { OutbandError } from '../../../src/component/errors.ts';
@@ -23,7 +23,8 @@ export type StreamEnd = 'eof' | 'reset' | 'idle' | 'size' | 'reader_slow' | 'sto
 
 export interface OpenStreamOptions {
   readonly endpoint: EndpointConfig;
-  readonly connector: buildConnector.connector;
+  /** A connection of its own; destroyed with the stream. */
+  readonly client: Client;
   readonly url: URL;
   /** What proves who we are. */
   readonly proof: Headers;
@@ -67,15 +68,8 @@ export interface Redirect {
 
 /** Opens a stream. undici's dispatch API takes half the memory of `fetch`, and gives pause and resume. */
 export async function openStream(options: OpenStreamOptions): Promise<EventStream | ConnectOutcome | Redirect> {
-  const { endpoint, connector, url, proof, lastEventId, signal } = options;
-  const client = new Client(endpoint.proxy ?? endpoint.address, {
-    connect: connector,
-    headersTimeout: 0,
-    bodyTimeout: 0,
-    allowH2: false,
-    pipelining: 1,
-  });
-  const stream = new DispatchedStream(options, client);
+  const { endpoint, client, url, proof, lastEventId, signal } = options;
+  const stream = new DispatchedStream(options);
   signal.addEventListener('abort', stream.close, { once: true });
   client.dispatch(
     {
@@ -118,9 +112,9 @@ class DispatchedStream implements EventStream, Dispatcher.DispatchHandler {
   /** Resolves the pending `next`. */
   #wake: (() => void) | undefined;
 
-  constructor(options: OpenStreamOptions, client: Client) {
+  constructor(options: OpenStreamOptions) {
     this.#options = options;
-    this.#client = client;
+    this.#client = options.client;
     this.opened = new Promise((resolve) => {
       this.#settleOpened = resolve;
     });

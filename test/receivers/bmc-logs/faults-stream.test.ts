@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { Client } from 'undici';
 import { createConnector } from '../../../receivers/bmc-logs/client/connector.ts';
 import { TlsContexts } from '../../../receivers/bmc-logs/client/tls.ts';
 import { bmcLogsConfig } from '../../../receivers/bmc-logs/config.ts';
@@ -168,9 +169,11 @@ async function streamOnFakeClock(
   const { signal } = new AbortController();
   const opened = await openStream({
     ...{ endpoint, clock, signal, proof: {}, lastEventId: undefined },
-    connector: createConnector({
-      ...{ tls: await new TlsContexts().optionsFor({}), pins: [], connectTimeoutMs: 5_000 },
-      ...{ handshakes: new Semaphore(1), clock, signal: () => signal },
+    client: new Client(bmc.address, {
+      connect: createConnector({
+        ...{ tls: await new TlsContexts().optionsFor({}), pins: [], connectTimeoutMs: 5_000 },
+        ...{ handshakes: new Semaphore(1), clock, signal: () => signal },
+      }),
     }),
     url: new URL(SSE_PATH, bmc.address),
     headerTimeoutMs: config.sse.header_timeout,
