@@ -11,7 +11,6 @@ import { SSE_PATH } from '../../simulators/bmc/machine.ts';
 import { startOtlpSink } from '../../simulators/otlp-sink/sink.ts';
 import { type BmcAgentOptions, bmcAgent } from '../../support/bmc-agent.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
-import { fastClock } from '../../support/fast-clock.ts';
 import { temporaryDirectory } from '../../support/storage.ts';
 
 const MINUTE = 60_000;
