@@ -1,4 +1,3 @@
-import { aborted } from '../../src/component/aborted.ts';
 import type { Host } from '../../src/component/component.ts';
 import type { LogsConsumer, MetricsConsumer } from '../../src/component/consumer.ts';
 import { deadline } from '../../src/component/deadline.ts';
@@ -25,6 +24,7 @@ import { StateFile } from './logs/state-file.ts';
 import type { Instruments } from './metrics.ts';
 import { type Mode, ModeMachine, type Transition } from './mode-machine.ts';
 import { ResourceCache } from './record/resource.ts';
+import type { StartGate } from './start-gate.ts';
 import { Coverage } from './stream/coverage.ts';
 import { StreamLoop } from './stream-loop.ts';
 import { StreamReader } from './stream-reader.ts';
@@ -38,8 +38,6 @@ const MOST_RESUMED_RUNS = 10;
 /** Least distance of a read that a stream asks for from the one before. */
 const GAP_FILL_SPACING_MS = 1_000;
 const STOP_GRACE_MS = 2_000;
-/** The first read waits so long for the first stream. */
-const STREAM_FIRST_MS = 5_000;
 const MOST_GAP_FILL_SPACING_MS = 30_000;
 /** An event may be so much later than its entry. */
 const EVENT_GRACE_MS = 60_000;
@@ -62,6 +60,7 @@ export interface Shared {
   readonly handshakes: Semaphore;
   readonly limiter: RequestLimiter;
   readonly contexts: TlsContexts;
+  readonly startGate: StartGate;
   /** Undefined without a store: a restart reads the logs again. */
   readonly positions: Positions | undefined;
   /** Something that the whole fleet is judged by. */
@@ -283,6 +282,7 @@ export class Endpoint {
       },
     );
     this.#parts = { client, capabilities, logs, loop, coverage, target, state, stateFile };
+    if (this.#machine.mode.kind === 'connecting') this.#shared.startGate.add(loop.settled);
     this.#loop = loop.run().catch((error) => {
       if (!this.#stop.signal.aborted) throw error;
     });
@@ -403,8 +403,7 @@ export class Endpoint {
   async #streamFirst(signal: AbortSignal): Promise<void> {
     if (this.#isPastStart || this.#machine.mode.kind !== 'connecting') return;
     this.#isPastStart = true;
-    using patience = deadline(this.#shared.host.clock, STREAM_FIRST_MS, 'the first stream', signal);
-    await Promise.race([this.#parts!.loop.settled, aborted(patience.signal)]);
+    await this.#shared.startGate.pass(this.#parts!.loop.settled, signal);
   }
 
   /**

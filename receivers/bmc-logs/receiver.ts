@@ -17,6 +17,7 @@ import { bmcInstruments } from './metrics.ts';
 import { digestOfSettings, type Merged } from './sources/merge.ts';
 import { shardOf } from './sources/shard.ts';
 import { Sources } from './sources/sources.ts';
+import { StartGate } from './start-gate.ts';
 import { bmcPages } from './view.ts';
 
 /** Status and what is left of endpoints that are gone are looked after so often. */
@@ -46,6 +47,8 @@ export class BmcLogsReceiver implements Component {
   #housekeeping: TargetHandle | undefined;
   #positions: Positions | undefined;
   #foreign = 0;
+  /** Endpoints in mode `auto`. */
+  #autoEndpoints = 0;
   /** Changes of the set of endpoints, one after the other. */
   #applying: Promise<void> = Promise.resolve();
   /** Why an endpoint could not be started. */
@@ -76,6 +79,7 @@ export class BmcLogsReceiver implements Component {
       handshakes: new Semaphore(this.#config.max_handshakes),
       limiter: new RequestLimiter(this.#config.rate_limit, clock, random),
       contexts: this.#contexts,
+      startGate: new StartGate(clock),
       positions: this.#positions,
       onChange: (endpoint, what) => this.#judge(endpoint, what),
     };
@@ -164,6 +168,7 @@ export class BmcLogsReceiver implements Component {
     );
     let mistake: Error | undefined;
     const fresh = [...own].filter(([name]) => !this.#running.has(name));
+    this.#autoEndpoints = own.size;
     this.#warnUnverified(fresh.map(([, one]) => one));
     await Promise.all(
       fresh.map(async ([name, settings]) => {
@@ -179,6 +184,7 @@ export class BmcLogsReceiver implements Component {
       }),
     );
     this.#permanent = mistake;
+    this.#autoEndpoints = [...this.#running.values()].filter(({ endpoint }) => endpoint.config.mode === 'auto').length;
     this.#reportStatus();
   }
 
@@ -230,12 +236,6 @@ export class BmcLogsReceiver implements Component {
       else await clock.sleep(left, this.#stop.signal).catch(() => {});
       if (this.#stop.signal.aborted) return;
     }
-  }
-
-  get #autoEndpoints(): number {
-    let count = 0;
-    for (const { endpoint } of this.#running.values()) if (endpoint.config.mode === 'auto') count++;
-    return count;
   }
 
   #commonestError(last: Endpoint | undefined): string {

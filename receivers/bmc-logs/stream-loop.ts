@@ -1,5 +1,6 @@
 import type { Client } from 'undici';
 import type { Host } from '../../src/component/component.ts';
+import { NO_LONGER_NEEDED } from '../../src/component/deadline.ts';
 import { Signpost } from '../../src/resilience/signpost.ts';
 import type { Capabilities } from './capabilities.ts';
 import { type ConnectOutcome, classifyError, mayBlameFilter } from './classify-connect.ts';
@@ -91,7 +92,7 @@ export class StreamLoop {
     return this.#stream?.ended;
   }
 
-  /** Resolves when no attempt is ever due again; rejects with the reason of the signal. */
+  /** Runs until the signal aborts, and rejects with its reason. */
   async run(): Promise<void> {
     const { machine, host, events, signal, untilPollsWork } = this.#options;
     this.plan();
@@ -143,7 +144,7 @@ export class StreamLoop {
       const poked = this.#poked.reached(ends);
       const slept = left === undefined ? poked : clock.sleep(left, ends).catch(() => {});
       await Promise.race([poked, slept]);
-      over.abort();
+      over.abort(NO_LONGER_NEEDED);
       if (this.#attemptAtMs !== undefined && clock.monotonic() >= this.#attemptAtMs) return;
     }
   }

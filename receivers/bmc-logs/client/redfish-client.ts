@@ -1,7 +1,7 @@
 import { createGunzip } from 'node:zlib';
 import { type buildConnector, Client, type Dispatcher } from 'undici';
 import type { Clock } from '../../../src/component/clock.ts';
-import { deadline } from '../../../src/component/deadline.ts';
+import { deadline, NO_LONGER_NEEDED } from '../../../src/component/deadline.ts';
 import { OutbandError, RetryableError } from '../../../src/component/errors.ts';
 import { VERSION } from '../../../src/component/version.ts';
 import { parseRetryAfter } from '../../../src/resilience/retry-after.ts';
@@ -311,7 +311,7 @@ export class RedfishClient {
     } catch (error) {
       throw asBmcError(error, url, signal);
     } finally {
-      done.abort();
+      done.abort(NO_LONGER_NEEDED);
       if (isZipped) discard(body);
     }
     return Buffer.concat(chunks).toString('utf8');

@@ -1,6 +1,6 @@
 import type { Client, Dispatcher } from 'undici';
 import type { Clock } from '../../../src/component/clock.ts';
-import { type Deadline, deadline } from '../../../src/component/deadline.ts';
+import { type Deadline, deadline, NO_LONGER_NEEDED } from '../../../src/component/deadline.ts';
 import { OutbandError } from '../../../src/component/errors.ts';
 import { parseRetryAfter } from '../../../src/resilience/retry-after.ts';
 import { type ConnectOutcome, classifyAnswer, classifyError } from '../classify-connect.ts';
@@ -251,7 +251,7 @@ class DispatchedStream implements EventStream, Dispatcher.DispatchHandler {
     if (this.#ended.signal.aborted) return;
     this.end = end;
     this.#endedAt = this.#options.clock.monotonic();
-    this.#ended.abort();
+    this.#ended.abort(NO_LONGER_NEEDED);
     this.#headerLimit?.[Symbol.dispose]();
     this.#options.signal.removeEventListener('abort', this.close);
     this.#settleOpened(classifyError(new OutbandError('shutting_down', 'closed')));

@@ -1,4 +1,5 @@
 import type { Clock } from '../../component/clock.ts';
+import { NO_LONGER_NEEDED } from '../../component/deadline.ts';
 import { DueQueue } from '../../resilience/due-queue.ts';
 import { TokenBucket } from '../../resilience/token-bucket.ts';
 
@@ -78,14 +79,14 @@ export class Dispatcher {
   /** Starts nothing more. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#wake.abort();
+    this.#wake.abort(NO_LONGER_NEEDED);
     await this.#loop;
   }
 
   /** Puts a target that is not in flight into the queue, or moves it there. */
   arm({ queue }: Lane, row: number, due: number): void {
     queue.set(row, due);
-    if (due < this.#wakesAt) this.#wake.abort();
+    if (due < this.#wakesAt) this.#wake.abort(NO_LONGER_NEEDED);
   }
 
   /** The run of a row has ended, in whatever way; its slot is free. */
@@ -93,13 +94,13 @@ export class Dispatcher {
     this.#deadlines.delete(row);
     lane.inFlight--;
     if (!lane.internal) this.#inFlight--;
-    if (this.#blocked) this.#wake.abort();
+    if (this.#blocked) this.#wake.abort(NO_LONGER_NEEDED);
   }
 
   /** @param deadline of the run that has just begun */
   watch(row: number, deadline: number): void {
     this.#deadlines.set(row, deadline);
-    if (deadline < this.#wakesAt) this.#wake.abort();
+    if (deadline < this.#wakesAt) this.#wake.abort(NO_LONGER_NEEDED);
   }
 
   async #run(): Promise<void> {
