@@ -2,9 +2,7 @@ import type { Host } from '../../src/component/component.ts';
 import type { LogsConsumer, MetricsConsumer } from '../../src/component/consumer.ts';
 import { deadline } from '../../src/component/deadline.ts';
 import { OutbandError } from '../../src/component/errors.ts';
-import type { RunResult, TargetHandle } from '../../src/component/scheduler.ts';
 import type { Semaphore } from '../../src/resilience/semaphore.ts';
-import { Signpost } from '../../src/resilience/signpost.ts';
 import { Capabilities } from './capabilities.ts';
 import { readAccount } from './client/account.ts';
 import { createConnector } from './client/connector.ts';
@@ -15,33 +13,26 @@ import type { BmcLogsConfig } from './config.ts';
 import { DeliveryLane } from './delivery-lane.ts';
 import type { EndpointConfig } from './endpoint-settings.ts';
 import { EndpointState } from './endpoint-state.ts';
-import { EndpointEvents, type PollOutcome } from './events.ts';
-import { LogReader, type ReadReason } from './log-reader.ts';
+import { EndpointEvents } from './events.ts';
+import { LogPoller } from './log-poller.ts';
+import { LogReader } from './log-reader.ts';
 import type { Facts } from './logs/discovery.ts';
-import { JoinLedger, type Pending } from './logs/ledger.ts';
+import { JoinLedger } from './logs/ledger.ts';
 import type { Positions } from './logs/positions.ts';
 import { StateFile } from './logs/state-file.ts';
 import type { Instruments } from './metrics.ts';
 import { type Mode, ModeMachine, type Transition } from './mode-machine.ts';
 import { ResourceCache } from './record/resource.ts';
+import { isoNow } from './record/time.ts';
 import type { StartGate } from './start-gate.ts';
 import { Coverage } from './stream/coverage.ts';
 import { StreamLoop } from './stream-loop.ts';
 import { StreamReader } from './stream-reader.ts';
 
-/** A poll whose records the pipeline has not taken after this time ends as deferred; its delivery goes on. */
-const PIPELINE_PATIENCE_MS = 60_000;
-/** Beyond its own limits a run of the target gets this much for the request under way. */
-const RUN_SLACK_MS = 65_000;
-/** Runs in a row that go on at once where the last one ended at a limit. */
-const MOST_RESUMED_RUNS = 10;
-/** Least distance of a read that a stream asks for from the one before. */
-const GAP_FILL_SPACING_MS = 1_000;
 const STOP_GRACE_MS = 2_000;
 const MOST_GAP_FILL_SPACING_MS = 30_000;
-/** An event may be so much later than its entry. */
-const EVENT_GRACE_MS = 60_000;
 const MOST_TRANSITIONS = 20;
+const FAULT_PAUSE_MS = 60_000;
 /** A person may ask for a trial so often. */
 const RETRY_SPACING_MS = 10_000;
 const NANOS_PER_MS = 1_000_000n;
@@ -69,11 +60,10 @@ export interface Shared {
 
 interface Parts {
   readonly client: RedfishClient;
-  readonly capabilities: Capabilities;
   readonly logs: LogReader;
   readonly loop: StreamLoop;
   readonly coverage: Coverage;
-  readonly target: TargetHandle;
+  readonly poller: LogPoller;
   readonly state: EndpointState;
   readonly stateFile: StateFile | undefined;
 }
@@ -87,8 +77,9 @@ export interface ShownTransition {
 }
 
 /**
- * One BMC. Two things run side by side: its target, which the scheduler calls to read the logs, and its loop, which
- * keeps a stream open while there is one to be had. What they read meets in the delivery lane.
+ * One BMC. Two things run side by side: its poller, which the scheduler calls to read the logs, and its loop, which keeps a
+ * stream open while there is one to be had. What they read meets in the delivery lane. Here they are put together, and what a
+ * change of mode entails is done.
  */
 export class Endpoint {
   readonly config: EndpointConfig;
@@ -101,30 +92,15 @@ export class Endpoint {
   readonly #stop = new AbortController();
   /** Ends the delivery of what was read. */
   readonly #abandon = new AbortController();
-  readonly #pollWorks = new Signpost();
   /** Ends the connections that are being made. */
   #setUps = new AbortController();
   #machine: ModeMachine;
   #parts: Parts | undefined;
   #loop: Promise<void> | undefined;
-  /** A delivery of an earlier poll that the pipeline has not taken yet. */
-  #undelivered: Promise<unknown> | undefined;
-  /** A wish for a poll that came while one was running. */
-  #pollAgain = false;
-  #resumedRuns = 0;
-  #gapFillDue = false;
-  #lastGapFillAt = Number.NEGATIVE_INFINITY;
-  #lastReconcileAt = Number.NEGATIVE_INFINITY;
-  #everStreamed = false;
-  /** The first read has begun. */
-  #isPastStart = false;
-  /** Whether a complete read has ended since this stream was opened. */
-  #readSinceOpened = false;
   #facts: Facts = {};
   #transitions: ShownTransition[] = [];
-  #lastPoll: { at: string; outcome: PollOutcome; durationMs: number; error: unknown } | undefined;
   #lastEvent: { at: string; transport: 'sse' | 'poll'; uid: string } | undefined;
-  #lastSuccessAt: number;
+  readonly #startedAt: number;
   #lastRetryAt = Number.NEGATIVE_INFINITY;
 
   constructor(config: EndpointConfig, shared: Shared) {
@@ -132,7 +108,7 @@ export class Endpoint {
     this.#shared = shared;
     const { host, receiver, next, instruments } = shared;
     this.events = new EndpointEvents(config.name, host.logger, instruments, shared.config.per_endpoint_metrics);
-    this.#lastSuccessAt = host.clock.monotonic();
+    this.#startedAt = host.clock.monotonic();
     this.#machine = this.#newMachine();
     this.#resource = new ResourceCache(config);
     this.#lane = new DeliveryLane({
@@ -143,7 +119,12 @@ export class Endpoint {
       onDelivered: (transport, outcome, records) => {
         this.events.delivered(transport, outcome, records);
         const last = outcome === 'accepted' ? records.at(-1) : undefined;
-        if (last) this.#lastEvent = { at: this.#now(), transport, uid: String(last.attributes['log.record.uid']) };
+        if (last)
+          this.#lastEvent = {
+            at: isoNow(this.#shared.host.clock),
+            transport,
+            uid: String(last.attributes['log.record.uid']),
+          };
       },
     });
   }
@@ -158,7 +139,8 @@ export class Endpoint {
 
   /** Monotonic milliseconds of the last poll that did not fail, or the last byte of a stream. */
   get lastSuccessAt(): number {
-    return Math.max(this.#lastSuccessAt, this.#parts?.loop.view?.lastByteAt ?? 0);
+    const { poller, loop } = this.#parts ?? {};
+    return Math.max(poller?.lastSuccessAt ?? this.#startedAt, loop?.view?.lastByteAt ?? 0);
   }
 
   /** Everything that people are shown; raw material of the view. */
@@ -168,7 +150,7 @@ export class Endpoint {
       machine: this.#machine,
       facts: this.#facts,
       transitions: this.#transitions,
-      lastPoll: this.#lastPoll,
+      lastPoll: parts?.poller.lastPoll,
       lastEvent: this.#lastEvent,
       loop: parts?.loop,
       services: parts?.logs.services ?? [],
@@ -250,7 +232,7 @@ export class Endpoint {
         coverage.event();
         loop.confirm(this.#machine.told(clock.monotonic()));
       },
-      onLoss: () => this.#requestGapFill(0),
+      onLoss: () => poller.requestGapFill(0),
     });
     const loop = new StreamLoop({
       ...{ config, endpoint, host, machine: this.#machine, client, limiter, capabilities, reader, events },
@@ -259,36 +241,47 @@ export class Endpoint {
       onOpened: () => this.#opened(),
       onEnded: () => this.#shared.onChange(this, 'ended'),
       onTransition: (transition) => this.#moved(transition),
-      onAlive: () => this.#parts!.target.report({ alive: true }),
-      untilPollsWork: () => this.#untilPollsWork(),
+      onAlive: () => poller.alive(),
+      untilPollsWork: () => poller.untilPollsWork(),
     });
-    const target = host.scheduler(config.scheduler).register(
-      {
-        type: 'bmc',
-        name: endpoint.name,
-        connection: endpoint.address.origin,
-        run: (signal, { cause }) => {
-          // It was away: whatever came meanwhile is a gap.
-          if (cause === 'breaker' || cause === 'dead_letter') this.#gapFillDue = true;
-          return this.#run(signal);
-        },
+    const poller = new LogPoller({
+      ...{
+        config,
+        endpoint,
+        clock,
+        machine: this.#machine,
+        client,
+        capabilities,
+        logs,
+        loop,
+        coverage,
+        events,
+        stateFile,
       },
-      {
-        interval: config.periodic.logs_collection_interval,
-        minInterval: GAP_FILL_SPACING_MS,
-        timeout: config.request_timeout + RUN_SLACK_MS,
-        firstRun: 'now',
-        mode: 'poll',
-      },
-    );
-    this.#parts = { client, capabilities, logs, loop, coverage, target, state, stateFile };
+      scheduler: host.scheduler(config.scheduler),
+      startGate: this.#shared.startGate,
+      signal: this.#stop.signal,
+      onSilent: () => this.#silent(),
+    });
+    this.#parts = { client, logs, loop, coverage, poller, state, stateFile };
+    poller.start();
     if (this.#machine.mode.kind === 'connecting') this.#shared.startGate.add(loop.settled);
-    this.#loop = loop.run().catch((error) => {
-      if (!this.#stop.signal.aborted) throw error;
-    });
+    this.#loop = this.#keepStreaming(loop);
     if (this.#machine.mode.kind !== 'polling') return;
     events.staysDowngraded(this.#machine.mode, loop.attemptIn);
     this.#shared.onChange(this, 'moved');
+  }
+
+  /** A fault of ours costs this endpoint a minute without a stream, which its logs make good, and no other endpoint anything. */
+  async #keepStreaming(loop: StreamLoop): Promise<void> {
+    const { clock, logger } = this.#shared.host;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await loop.run().catch((error) => {
+        if (!signal.aborted) logger.error('streaming failed; it begins anew', { endpoint: this.config.name, error });
+      });
+      await clock.sleep(FAULT_PAUSE_MS, signal).catch(() => {});
+    }
   }
 
   /**
@@ -305,9 +298,8 @@ export class Endpoint {
     this.#setUps = new AbortController();
     using grace = deadline(host.clock, STOP_GRACE_MS, 'the last delivery', signal);
     grace.signal.addEventListener('abort', () => this.#abandon.abort(grace.signal.reason), { once: true });
-    await this.#parts?.target.unregister();
+    await this.#parts?.poller.stop();
     await this.#loop;
-    await this.#undelivered;
     this.#abandon.abort();
     await this.#parts?.stateFile?.close();
     using goodbye = deadline(host.clock, STOP_GRACE_MS, 'the end of the session', signal);
@@ -335,7 +327,7 @@ export class Endpoint {
     this.#lastRetryAt = now;
     this.#machine.retryNow();
     this.#parts?.loop.poke('operator');
-    return { due: this.#now() };
+    return { due: isoNow(this.#shared.host.clock) };
   }
 
   #newMachine(state?: EndpointState): ModeMachine {
@@ -364,134 +356,6 @@ export class Endpoint {
     return Math.min(Math.max(left, least), LONGEST_WAIT * sse_retry_max_interval);
   }
 
-  /** One run of the target: whatever reading is due. */
-  async #run(signal: AbortSignal): Promise<RunResult> {
-    const { host } = this.#shared;
-    const started = host.clock.monotonic();
-    let reason: ReadReason = 'periodic';
-    const report = (outcome: PollOutcome, error?: unknown) => {
-      const durationMs = host.clock.monotonic() - started;
-      this.#lastPoll = { at: this.#now(), outcome, durationMs, error };
-      this.events.poll(outcome, reason, error, durationMs);
-    };
-    try {
-      await this.#streamFirst(signal);
-      const result = await this.#patiently(() => {
-        reason = this.#reasonOfRead();
-        return this.#poll(reason, signal);
-      });
-      if (result === 'deferred') return { deferred: true };
-      const { failed, services, unfinished, emitted, error } = result;
-      if (error !== undefined && failed === services) throw error;
-      this.#lastSuccessAt = host.clock.monotonic();
-      report(error === undefined ? 'success' : 'partial', error);
-      this.#pollWorks.show();
-      this.#resumedRuns = unfinished ? this.#resumedRuns + 1 : 0;
-      const again = this.#pollAgain || (unfinished && this.#resumedRuns <= MOST_RESUMED_RUNS);
-      this.#pollAgain = false;
-      return { items: emitted, again };
-    } catch (error) {
-      if (!this.#stop.signal.aborted) report('failure', error);
-      throw error;
-    }
-  }
-
-  /**
-   * At start a stream is opened first and the logs are read second, once for both: what came before is in the logs, and what
-   * comes meanwhile is told.
-   */
-  async #streamFirst(signal: AbortSignal): Promise<void> {
-    if (this.#isPastStart || this.#machine.mode.kind !== 'connecting') return;
-    this.#isPastStart = true;
-    await this.#shared.startGate.pass(this.#parts!.loop.settled, signal);
-  }
-
-  /**
-   * Waits for the pipeline, but not for ever: a sink that is down is no fault of the BMC. The work goes on meanwhile,
-   * holding what it has read, and the next run waits for it first.
-   */
-  async #patiently<T>(work: () => Promise<T>): Promise<T | 'deferred'> {
-    const { host, config } = this.#shared;
-    using patience = deadline(host.clock, PIPELINE_PATIENCE_MS + config.request_timeout, 'the pipeline');
-    const gaveUp = new Promise<'deferred'>((resolve) => {
-      patience.signal.addEventListener('abort', () => resolve('deferred'), { once: true });
-    });
-    if (this.#undelivered && (await Promise.race([this.#undelivered, gaveUp])) === 'deferred') return 'deferred';
-    const running = work();
-    this.#undelivered = running.then(
-      () => undefined,
-      () => undefined,
-    );
-    // Awaited here: the limit ends with this block.
-    return await Promise.race([running, gaveUp]);
-  }
-
-  #reasonOfRead(): ReadReason {
-    if (this.#gapFillDue) return 'gap_fill';
-    return this.#machine.mode.kind === 'streaming' ? 'reconcile' : 'periodic';
-  }
-
-  async #poll(reason: ReadReason, signal: AbortSignal) {
-    try {
-      return await this.#read(reason, signal);
-    } finally {
-      this.#parts!.client.releaseIdle();
-    }
-  }
-
-  async #read(reason: ReadReason, signal: AbortSignal) {
-    const { config, host } = this.#shared;
-    const { logs, capabilities, coverage, stateFile } = this.#parts!;
-    // Whoever wished for a read until now gets this one.
-    this.#pollAgain = false;
-    const now = host.clock.monotonic();
-    const { found, isNew } = await capabilities.logs(signal);
-    if (isNew) logs.trustAgain();
-    if (isNew && found.isCut) this.events.limit('services');
-    if (this.#gapFillDue) this.#lastGapFillAt = now;
-    this.#gapFillDue = false;
-    const allServices = found.failures.length === 0;
-    const problem = found.failures[0]?.error;
-    // In mode `sse` logs only complete a stream; before the first one there is nothing to complete.
-    if (this.config.mode === 'sse' && !this.#everStreamed)
-      return { emitted: 0, unfinished: false, failed: 0, services: 0, error: problem };
-    // Between two reconciles only those logs are read that the stream does not tell.
-    const isPartial =
-      reason === 'reconcile' &&
-      coverage.uncovered.size > 0 &&
-      now - this.#lastReconcileAt < config.sse.reconcile_interval;
-    if (reason === 'reconcile' && !isPartial) this.#lastReconcileAt = now;
-    const services = isPartial ? found.services.filter(({ path }) => coverage.uncovered.has(path)) : found.services;
-    const { mode } = this.#machine;
-    const keepForStream = mode.kind !== 'periodic' && !(mode.kind === 'polling' && mode.reason === 'sse_not_available');
-    const readBefore = this.#readSinceOpened;
-    const result = await logs.poll({ services, allServices: allServices && !isPartial, reason, keepForStream, signal });
-    if (result.complete && this.isStreaming) this.#readSinceOpened = true;
-    if (this.isStreaming && reason !== 'periodic') this.events.gapEntries(result.emitted, reason);
-    if (reason === 'reconcile' && readBefore) this.#awaitEvents(result.unjoined);
-    if (result.failed > 0 || !allServices) capabilities.doubtLogs();
-    if (result.failed < services.length) stateFile?.write(logs.lastIds);
-    return { ...result, services: services.length, error: result.error ?? problem };
-  }
-
-  /** What a reconcile has found new should come by the stream, too, if a little later. */
-  #awaitEvents(unjoined: readonly Pending[]): void {
-    const { loop, coverage } = this.#parts!;
-    const ended = loop.ended;
-    if (unjoined.length === 0 || !ended) return;
-    const { config, host } = this.#shared;
-    const grace = Math.min(EVENT_GRACE_MS, config.sse.reconcile_interval);
-    host.clock.sleep(grace, AbortSignal.any([ended, this.#stop.signal])).then(
-      () => {
-        const missed = unjoined.flatMap(({ joined, service }) => (joined || service === undefined ? [] : [service]));
-        const { silent } = coverage.reconciled(new Set(missed));
-        this.#setPace();
-        if (silent) this.#silent();
-      },
-      () => {},
-    );
-  }
-
   #silent(): void {
     const { loop } = this.#parts!;
     const transition = this.#machine.silent(this.#shared.host.clock.monotonic());
@@ -504,13 +368,12 @@ export class Endpoint {
 
   #opened(): void {
     const { config } = this.#shared;
-    this.#everStreamed = true;
-    this.#readSinceOpened = false;
-    this.#parts!.coverage.opened();
+    const { coverage, poller } = this.#parts!;
+    coverage.opened();
+    poller.opened();
     this.#shared.onChange(this, 'opened');
-    this.#parts!.target.report({ alive: true });
     // A stream that flaps must not have the logs read each time; one that counts as good may.
-    this.#requestGapFill(Math.min(MOST_GAP_FILL_SPACING_MS, config.sse.min_stream_lifetime));
+    poller.requestGapFill(Math.min(MOST_GAP_FILL_SPACING_MS, config.sse.min_stream_lifetime));
   }
 
   /** After every step of the machine. */
@@ -522,12 +385,13 @@ export class Endpoint {
     const isNewDecision = transition !== undefined || mode.kind === 'polling';
     if (transition) {
       const { from, to, reason } = transition;
-      this.#transitions = [...this.#transitions, { at: this.#now(), from, to, reason: reason ?? null }].slice(
-        -MOST_TRANSITIONS,
-      );
-      this.#setPace();
+      this.#transitions = [
+        ...this.#transitions,
+        { at: isoNow(this.#shared.host.clock), from, to, reason: reason ?? null },
+      ].slice(-MOST_TRANSITIONS);
+      parts.poller.setPace();
       // A downgrade, or a return: whatever came while nobody listened is in the logs.
-      if ((to === 'polling' && from !== 'trial') || to === 'held' || from === 'trial') this.#requestGapFill(0);
+      if ((to === 'polling' && from !== 'trial') || to === 'held' || from === 'trial') parts.poller.requestGapFill(0);
       const { lastError, attemptIn: nextTrialIn } = parts.loop;
       this.events.transition(transition, { lastError, nextTrialIn, window: config.auto.connect_failure_window });
     }
@@ -575,34 +439,6 @@ export class Endpoint {
     const known = { serviceUuid, managerSerial, firmware };
     if (Object.entries(known).some(([name, value]) => differs(value, before[name as keyof typeof known] ?? '')))
       state.update(Object.fromEntries(Object.entries(known).filter(([, value]) => value !== undefined)));
-  }
-
-  /** A BMC whose logs cannot be read gets no trial stream either. */
-  async #untilPollsWork(): Promise<void> {
-    while (this.#lastPoll?.outcome === 'failure' && !this.#stop.signal.aborted)
-      await this.#pollWorks.reached(this.#stop.signal);
-  }
-
-  /** Asks for a poll beside the stream: events that came while there was none are in the logs. */
-  #requestGapFill(spacingMs: number): void {
-    const { clock } = this.#shared.host;
-    this.#gapFillDue = true;
-    const delay = Math.max(0, this.#lastGapFillAt + spacingMs - clock.monotonic());
-    if (!this.#parts!.target.runNow(delay)) this.#pollAgain = true;
-  }
-
-  /** While a stream is open and trusted, reads only check that it tells everything. */
-  #setPace(): void {
-    const { config } = this.#shared;
-    const { target, coverage } = this.#parts!;
-    const streaming = this.#machine.mode.kind === 'streaming';
-    const isCovered = coverage.uncovered.size === 0;
-    const interval = streaming && isCovered ? config.sse.reconcile_interval : config.periodic.logs_collection_interval;
-    target.setInterval(interval, { mode: streaming ? 'stream' : 'poll' });
-  }
-
-  #now(): string {
-    return new Date(Number(this.#shared.host.clock.now() / NANOS_PER_MS)).toISOString();
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Clock } from '../../../src/component/clock.ts';
 import { cut } from '../cut.ts';
 import type { Json } from '../json.ts';
 
@@ -64,4 +65,9 @@ export function parseOffset(text: Json | undefined): number | undefined {
 /** What two tellings of the same happening agree on: whole seconds, or the text as it is. */
 export function timeKey(time: EventTime): string {
   return time.epochNanos === undefined ? `text ${cut(time.raw ?? '', 64)}` : String(time.epochNanos / 1_000_000_000n);
+}
+
+/** The wall clock as ISO 8601, for people. */
+export function isoNow(clock: Pick<Clock, 'now'>): string {
+  return new Date(Number(clock.now() / 1_000_000n)).toISOString();
 }
