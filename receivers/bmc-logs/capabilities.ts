@@ -17,6 +17,8 @@ const ROOT_MS = 5_000;
 export interface CapabilitiesOptions {
   readonly client: RedfishClient;
   readonly clock: Clock;
+  /** Ends all reading. */
+  readonly signal: AbortSignal;
   /** Milliseconds after which what was learned is learned anew. */
   readonly refreshMs: number;
   /** Log services whose path contains one of these are left out. */
@@ -54,7 +56,7 @@ export class Capabilities {
   async eventStream(signal: AbortSignal): Promise<EventStreamCapability> {
     if (this.#stream && this.knowsStream) return this.#stream.found;
     const { client, clock } = this.#options;
-    const found = await readEventStream(client, await this.#readRoot(signal), signal);
+    const found = await readEventStream(client, await this.#readRoot(), signal);
     this.#stream = { at: clock.monotonic(), found };
     return found;
   }
@@ -63,7 +65,7 @@ export class Capabilities {
   async logs(signal: AbortSignal): Promise<{ readonly found: Discovery; readonly isNew: boolean }> {
     if (this.#logs && this.#isFresh(this.#logs.at)) return { found: this.#logs.found, isNew: false };
     const { client, clock, exclude, onFacts } = this.#options;
-    const root = await this.#readRoot(signal);
+    const root = await this.#readRoot();
     const nowNanos = () => clock.now();
     const found = await discoverLogs({ client, root, exclude, previous: this.services, nowNanos, signal });
     this.#root = undefined;
@@ -91,8 +93,9 @@ export class Capabilities {
   }
 
   /** The stream and the logs are looked for at the same time, at start: one request is enough. */
-  #readRoot(signal: AbortSignal): Promise<JsonObject> {
-    const { client, clock } = this.#options;
+  #readRoot(): Promise<JsonObject> {
+    // Whoever asked first must not end it for the other.
+    const { client, clock, signal } = this.#options;
     const now = clock.monotonic();
     if (this.#root === undefined || now - this.#root.at > ROOT_MS) {
       const root = { at: now, body: readRoot(client, signal) };

@@ -3,6 +3,7 @@ import type { Clock } from '../../src/component/clock.ts';
 import type { LogsConsumer } from '../../src/component/consumer.ts';
 import { PermanentError, RetryableError } from '../../src/component/errors.ts';
 import { backoffDelay } from '../../src/resilience/backoff.ts';
+import { Signpost } from '../../src/resilience/signpost.ts';
 import type { LogBatch, Origin } from '../../src/telemetry/log-batch.ts';
 import { SCOPE } from './record/resource.ts';
 
@@ -30,6 +31,9 @@ export interface DeliveryLaneOptions {
 export class DeliveryLane {
   readonly #options: DeliveryLaneOptions;
   #last: Promise<unknown> = Promise.resolve();
+  /** Since when the pipeline has not taken a batch; monotonic milliseconds. */
+  #waitingSince: number | undefined;
+  readonly #began = new Signpost();
 
   constructor(options: DeliveryLaneOptions) {
     this.#options = options;
@@ -49,7 +53,10 @@ export class DeliveryLane {
   async deliver(records: readonly ReadableLogRecord[], transport: 'poll' | 'sse'): Promise<void> {
     if (records.length === 0) return;
     const { next, origin, clock, signal, onDelivered } = this.#options;
+    this.#waitingSince = clock.monotonic();
+    this.#began.show();
     const batch: LogBatch = { resource: records[0]!.resource, scope: SCOPE, records, origin };
+    using _ = { [Symbol.dispose]: () => this.#taken() };
     for (let failures = 0; ; failures++) {
       try {
         await next.consumeLogs(batch, { signal });
@@ -62,5 +69,22 @@ export class DeliveryLane {
         await clock.sleep(Math.max(wish, backoffDelay(failures, BACKOFF)), signal);
       }
     }
+  }
+
+  /** Resolves when one batch has waited for so long, in milliseconds; also when the signal aborts. */
+  async stuck(ms: number, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    while (!signal.aborted) {
+      if (this.#waitingSince === undefined) await this.#began.reached(signal);
+      else {
+        const left = this.#waitingSince + ms - clock.monotonic();
+        if (left <= 0) return;
+        await clock.sleep(left, signal).catch(() => {});
+      }
+    }
+  }
+
+  #taken(): void {
+    this.#waitingSince = undefined;
   }
 }

@@ -29,14 +29,16 @@ export interface StoredDowngrade {
   readonly nextTrialMs: number | undefined;
 }
 
-/** Credentials that must not be tried. */
+/** How logins with an account went that has not worked yet. */
 export interface StoredHold {
-  /** Milliseconds since the epoch. */
-  readonly untilMs: number;
+  /** Two bytes of a digest of the account: enough to see that it was changed, too little to guess it by. */
+  readonly account: string;
+  /** Rejected logins in a row since the last hold. */
+  readonly rejected: number;
   /** Holds in a row; each is twice as long as the one before. */
   readonly holds: number;
-  /** Two bytes of a digest of the credentials: enough to see that they were changed, too little to guess them by. */
-  readonly account: string;
+  /** Until then the account is left alone; milliseconds since the epoch, 0: no hold. */
+  readonly untilMs: number;
 }
 
 /** The stored state of one endpoint. */

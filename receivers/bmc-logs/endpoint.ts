@@ -199,12 +199,15 @@ export class Endpoint {
     const capabilities = new Capabilities({
       client,
       clock,
+      signal: this.#stop.signal,
       refreshMs: config.periodic.state_refresh_interval,
       exclude: config.exclude_services,
       onFacts: (facts) => this.#learned(facts),
     });
     const coverage = new Coverage(state.current.covered);
     const onCovered = (service: string) => {
+      // The names come from events; only those of logs that there are count.
+      if (!capabilities.services.some(({ path }) => path === service)) return coverage.event();
       if (coverage.tells(service)) state.update({ covered: coverage.covered });
     };
     const path = config.periodic.logs_state_file;
@@ -242,7 +245,7 @@ export class Endpoint {
       onEnded: () => this.#shared.onChange(this, 'ended'),
       onTransition: (transition) => this.#moved(transition),
       onAlive: () => poller.alive(),
-      untilPollsWork: () => poller.untilPollsWork(),
+      pollsFail: () => poller.lastPoll?.outcome === 'failure',
     });
     const poller = new LogPoller({
       ...{
@@ -261,6 +264,8 @@ export class Endpoint {
       scheduler: host.scheduler(config.scheduler),
       startGate: this.#shared.startGate,
       signal: this.#stop.signal,
+      lane: this.#lane,
+      onPolled: () => loop.look(),
       onSilent: () => this.#silent(),
     });
     this.#parts = { client, logs, loop, coverage, poller, state, stateFile };
@@ -268,7 +273,7 @@ export class Endpoint {
     if (this.#machine.mode.kind === 'connecting') this.#shared.startGate.add(loop.settled);
     this.#loop = this.#keepStreaming(loop);
     if (this.#machine.mode.kind !== 'polling') return;
-    events.staysDowngraded(this.#machine.mode, loop.attemptIn);
+    events.staysDowngraded(this.#machine.mode, this.#untilAttempt(loop));
     this.#shared.onChange(this, 'moved');
   }
 
@@ -392,11 +397,17 @@ export class Endpoint {
       parts.poller.setPace();
       // A downgrade, or a return: whatever came while nobody listened is in the logs.
       if ((to === 'polling' && from !== 'trial') || to === 'held' || from === 'trial') parts.poller.requestGapFill(0);
-      const { lastError, attemptIn: nextTrialIn } = parts.loop;
+      const { lastError } = parts.loop;
+      const nextTrialIn = this.#untilAttempt(parts.loop);
       this.events.transition(transition, { lastError, nextTrialIn, window: config.auto.connect_failure_window });
     }
     if (isNewDecision) this.#storeDecision(parts);
     this.#shared.onChange(this, 'moved');
+  }
+
+  /** Milliseconds to the next attempt to stream; undefined: never. */
+  #untilAttempt({ attemptAtMs }: StreamLoop): number | undefined {
+    return attemptAtMs === undefined ? undefined : Math.max(0, attemptAtMs - this.#shared.host.clock.monotonic());
   }
 
   #storeDecision({ state, loop }: Parts): void {
@@ -408,13 +419,13 @@ export class Endpoint {
     }
     const { clock } = this.#shared.host;
     const nowMs = Number(clock.now() / NANOS_PER_MS);
-    const { attemptIn } = loop;
+    const left = this.#untilAttempt(loop);
     state.update({
       downgrade: {
         reason: mode.reason,
         sinceMs: nowMs - Math.round(clock.monotonic() - mode.since),
         failedTrials,
-        nextTrialMs: attemptIn === undefined ? undefined : Math.round(nowMs + attemptIn),
+        nextTrialMs: left === undefined ? undefined : Math.round(nowMs + left),
       },
     });
   }

@@ -1,10 +1,10 @@
 import type { Clock } from '../../src/component/clock.ts';
-import { deadline } from '../../src/component/deadline.ts';
+import { NO_LONGER_NEEDED } from '../../src/component/deadline.ts';
 import type { RunReason, RunResult, Scheduler, TargetHandle } from '../../src/component/scheduler.ts';
-import { Signpost } from '../../src/resilience/signpost.ts';
 import type { Capabilities } from './capabilities.ts';
 import type { RedfishClient } from './client/redfish-client.ts';
 import type { BmcLogsConfig } from './config.ts';
+import type { DeliveryLane } from './delivery-lane.ts';
 import type { EndpointConfig } from './endpoint-settings.ts';
 import type { EndpointEvents, PollOutcome } from './events.ts';
 import type { LogReader, ReadReason } from './log-reader.ts';
@@ -16,7 +16,7 @@ import type { StartGate } from './start-gate.ts';
 import type { Coverage } from './stream/coverage.ts';
 import type { StreamLoop } from './stream-loop.ts';
 
-/** A poll whose records the pipeline has not taken after this time ends as deferred; its delivery goes on. */
+/** A poll ends as deferred when the pipeline has not taken its records for so long; its delivery goes on. */
 const PIPELINE_PATIENCE_MS = 60_000;
 /** Beyond its own limits a run of the target gets this much for the request under way. */
 const RUN_SLACK_MS = 65_000;
@@ -43,6 +43,10 @@ export interface LogPollerOptions {
   readonly stateFile: StateFile | undefined;
   /** Ends all reading. */
   readonly signal: AbortSignal;
+  /** Where records wait for the pipeline. */
+  readonly lane: DeliveryLane;
+  /** A read has ended, well or not. */
+  readonly onPolled: () => void;
   /** The open stream tells nothing of what the logs hold. */
   readonly onSilent: () => void;
 }
@@ -62,7 +66,6 @@ export interface LastPoll {
  */
 export class LogPoller {
   readonly #options: LogPollerOptions;
-  readonly #works = new Signpost();
   #target: TargetHandle | undefined;
   /** A delivery of an earlier poll that the pipeline has not taken yet. */
   #undelivered: Promise<unknown> | undefined;
@@ -136,26 +139,27 @@ export class LogPoller {
   async #run(signal: AbortSignal, { cause }: RunReason): Promise<RunResult> {
     // It was away: whatever came meanwhile is a gap.
     if (cause === 'breaker' || cause === 'dead_letter') this.#gapFillDue = true;
-    const { clock, events, signal: stop } = this.#options;
+    const { clock, events, onPolled, signal: stop } = this.#options;
     const started = clock.monotonic();
     let reason: ReadReason = 'periodic';
     const report = (outcome: PollOutcome, error?: unknown) => {
       const durationMs = clock.monotonic() - started;
       this.#lastPoll = { at: isoNow(clock), outcome, durationMs, error };
       events.poll(outcome, reason, error, durationMs);
+      onPolled();
     };
     try {
       await this.#streamFirst(signal);
       const result = await this.#patiently(() => {
         reason = this.#reasonOfRead();
-        return this.#poll(reason, signal);
+        // A run that has ended as deferred is not aborted by the scheduler any more.
+        return this.#poll(reason, AbortSignal.any([signal, stop]));
       });
       if (result === 'deferred') return { deferred: true };
       const { failed, services, unfinished, emitted, error } = result;
       if (error !== undefined && failed === services) throw error;
       this.#lastSuccessAt = clock.monotonic();
       report(error === undefined ? 'success' : 'partial', error);
-      this.#works.show();
       this.#resumedRuns = unfinished ? this.#resumedRuns + 1 : 0;
       const again = this.#pollAgain || (unfinished && this.#resumedRuns <= MOST_RESUMED_RUNS);
       this.#pollAgain = false;
@@ -181,19 +185,19 @@ export class LogPoller {
    * holding what it has read, and the next run waits for it first.
    */
   async #patiently<T>(work: () => Promise<T>): Promise<T | 'deferred'> {
-    const { clock, config } = this.#options;
-    using patience = deadline(clock, PIPELINE_PATIENCE_MS + config.request_timeout, 'the pipeline');
-    const gaveUp = new Promise<'deferred'>((resolve) => {
-      patience.signal.addEventListener('abort', () => resolve('deferred'), { once: true });
-    });
-    if (this.#undelivered && (await Promise.race([this.#undelivered, gaveUp])) === 'deferred') return 'deferred';
-    const running = work();
-    this.#undelivered = running.then(
-      () => undefined,
-      () => undefined,
-    );
-    // Awaited here: the limit ends with this block.
-    return await Promise.race([running, gaveUp]);
+    const over = new AbortController();
+    const gaveUp = this.#options.lane.stuck(PIPELINE_PATIENCE_MS, over.signal).then(() => 'deferred' as const);
+    try {
+      if (this.#undelivered && (await Promise.race([this.#undelivered, gaveUp])) === 'deferred') return 'deferred';
+      const running = work();
+      this.#undelivered = running.then(
+        () => undefined,
+        () => undefined,
+      );
+      return await Promise.race([running, gaveUp]);
+    } finally {
+      over.abort(NO_LONGER_NEEDED);
+    }
   }
 
   #reasonOfRead(): ReadReason {
@@ -253,18 +257,12 @@ export class LogPoller {
     clock.sleep(grace, AbortSignal.any([ended, signal])).then(
       () => {
         const missed = unjoined.flatMap(({ joined, service }) => (joined || service === undefined ? [] : [service]));
-        const { silent } = coverage.reconciled(new Set(missed));
+        const isSilent = coverage.reconciled(new Set(missed));
         this.setPace();
-        if (silent) onSilent();
+        if (isSilent) onSilent();
       },
       () => {},
     );
-  }
-
-  /** A BMC whose logs cannot be read gets no trial stream either. */
-  async untilPollsWork(): Promise<void> {
-    const { signal } = this.#options;
-    while (this.#lastPoll?.outcome === 'failure' && !signal.aborted) await this.#works.reached(signal);
   }
 
   /** Asks for a poll beside the stream: events that came while there was none are in the logs. */

@@ -2,7 +2,7 @@ import { MAX_BATCH_RECORDS } from './delivery-lane.ts';
 import { longDigest } from './digest.ts';
 import type { Happening } from './happening.ts';
 import { textOf } from './json.ts';
-import { FIRST, ServiceCursor } from './logs/cursor.ts';
+import { contentKey, FIRST, ServiceCursor } from './logs/cursor.ts';
 import type { LogService } from './logs/discovery.ts';
 import { historyOf, importedRule } from './logs/history.ts';
 import type { Pending } from './logs/ledger.ts';
@@ -11,6 +11,7 @@ import { type PollBudget, READ_LIMITS, type ReadResult, readService, type Unknow
 import type { ReaderParts } from './reader-parts.ts';
 import type { RecordContext } from './record/attributes.ts';
 import { toRecord } from './record/record.ts';
+import { turn } from './turn.ts';
 
 /** A poll that has run this long starts no further request. */
 const POLL_TIME_MS = 60_000;
@@ -118,7 +119,8 @@ export class LogReader {
     // Told without its entry: an old event that is told again after hours. A second one that is equal to the second comes
     // with its own entry.
     if (time.epochNanos === undefined) return false;
-    for (const cursor of this.#cursors.values()) if (cursor.knowsContent(event, FIRST)) return true;
+    const key = contentKey(event, FIRST);
+    for (const cursor of this.#cursors.values()) if (cursor.hasContent(key)) return true;
     return false;
   }
 
@@ -141,7 +143,12 @@ export class LogReader {
     const cursor = this.#cursors.get(service) ?? new ServiceCursor();
     this.#cursors.delete(service);
     this.#cursors.set(service, cursor);
-    if (this.#cursors.size > MOST_CURSORS) this.#cursors.delete(this.#cursors.keys().next().value!);
+    if (this.#cursors.size > MOST_CURSORS) {
+      const oldest = this.#cursors.keys().next().value!;
+      this.#cursors.delete(oldest);
+      this.#lastReadMs.delete(oldest);
+      this.#options.positions?.forgetCursor(longDigest(oldest));
+    }
     return cursor;
   }
 
@@ -185,10 +192,9 @@ export class LogReader {
       this.#save(service, cursor, read.complete);
       if (cursor.resumeAt !== undefined) this.#startAt = services.indexOf(service) + (read.pages > 0 ? 1 : 0);
       if (cursor.resumeAt !== undefined) unfinished = true;
-      if (read.error !== undefined) {
-        failed++;
-        error ??= read.error;
-      }
+      error ??= read.error;
+      // One entry that cannot be read is a part of the log, not the log.
+      if (read.error !== undefined && !read.reachedEnd) failed++;
       if (options.signal.aborted) break;
     }
     options.signal.throwIfAborted();
@@ -263,6 +269,7 @@ export class LogReader {
         if (sent.length > 0) this.#save(service, cursor);
         return sent.length;
       });
+      if (slice.length === MAX_BATCH_RECORDS) await turn();
     }
     const newest = unknown.at(-1);
     if (newest?.link !== undefined) cursor.newestLink = newest.link;
@@ -275,8 +282,9 @@ export class LogReader {
     const isNamed = textOf(entry.json.Message) !== undefined || entry.messageId !== undefined;
     if (!config.dedupe_across_logs || verdict !== 'new' || !isNamed || entry.time.epochNanos === undefined)
       return false;
-    const others = [...this.#cursors.values()];
-    if (!others.some((other) => other !== cursor && other.knowsContent(entry, twins))) return false;
+    const key = contentKey(entry, twins);
+    const isTold = [...this.#cursors.values()].some((other) => other !== cursor && other.hasContent(key));
+    if (!isTold) return false;
     cursor.mark(entry, link, twins);
     events.entry({ deduplicated: 'cross_log' }, 'poll');
     return true;

@@ -47,6 +47,10 @@ export class BmcLogsReceiver implements Component {
   #housekeeping: TargetHandle | undefined;
   #positions: Positions | undefined;
   #foreign = 0;
+  /** Of the endpoints that there should be. */
+  #names: ReadonlySet<string> = new Set();
+  /** Told once. */
+  readonly #unverified = new Set<string>();
   /** Endpoints in mode `auto`. */
   #autoEndpoints = 0;
   /** Changes of the set of endpoints, one after the other. */
@@ -54,6 +58,7 @@ export class BmcLogsReceiver implements Component {
   /** Why an endpoint could not be started. */
   #permanent: Error | undefined;
   #merged: Merged | undefined;
+  #isTelling = false;
 
   constructor(id: ComponentId, config: BmcLogsConfig, host: Host, next: NextConsumers) {
     this.#host = host;
@@ -102,7 +107,7 @@ export class BmcLogsReceiver implements Component {
           // A file that an endpoint needs may have come.
           if (this.#permanent && this.#merged) this.#changed(this.#merged);
           this.#reportStatus();
-          await this.#positions?.forgetGone(new Set(this.#running.keys()));
+          await this.#positions?.forgetGone(this.#names);
           return {};
         },
       },
@@ -157,6 +162,7 @@ export class BmcLogsReceiver implements Component {
     const { shard, shards_count } = this.#config;
     const own = new Map([...all].filter(([, one]) => shards_count === 1 || shardOf(one, shards_count) === shard));
     this.#foreign = all.size - own.size;
+    this.#names = new Set(own.keys());
     const digests = new Map([...own].map(([name, one]) => [name, digestOfSettings(one)]));
     const gone = [...this.#running].filter(([name, { digest }]) => digests.get(name) !== digest);
     await Promise.all(
@@ -189,10 +195,12 @@ export class BmcLogsReceiver implements Component {
   }
 
   #warnUnverified(endpoints: readonly EndpointSettings[]): void {
-    const unverified = endpoints.filter((one) => {
+    const before = this.#unverified.size;
+    for (const one of endpoints) {
       const { insecure_skip_verify, spki_sha256 = [] } = { ...this.#config.tls, ...one.tls };
-      return insecure_skip_verify && spki_sha256.length === 0;
-    }).length;
+      if (insecure_skip_verify && spki_sha256.length === 0) this.#unverified.add(one.name);
+    }
+    const unverified = this.#unverified.size - before;
     if (unverified > 0) this.#host.logger.warn('certificates of BMCs are not verified', { endpoints: unverified });
   }
 
@@ -210,6 +218,7 @@ export class BmcLogsReceiver implements Component {
   }
 
   #judgeFleet(last?: Endpoint): void {
+    if (this.#isTelling) return;
     const now = this.#host.clock.monotonic();
     const began = this.#guard.incident?.since ?? now;
     const change = this.#guard.judge(now, this.#autoEndpoints);
@@ -224,7 +233,10 @@ export class BmcLogsReceiver implements Component {
       });
       void this.#awaitEnd();
     } else this.#host.logger.info('fleet incident is over', { duration: formatDuration(Math.round(now - began)) });
+    // What each of them does about it is no new judgement.
+    this.#isTelling = true;
     for (const { endpoint } of this.#running.values()) endpoint.incident(isOpen);
+    this.#isTelling = false;
     this.#reportStatus();
   }
 

@@ -28,6 +28,7 @@ export class StartGate {
     this.#pending++;
     void settled.then(() => {
       this.#pending--;
+      if (this.#pending === 0) this.#attempts = 0;
       if (this.#isOpen) this.#moved.show();
     });
   }

@@ -33,8 +33,8 @@ export interface StreamLoopOptions {
   readonly onTransition: (transition: Transition | undefined) => void;
   /** Bytes of a stream: the BMC lives. Called often. */
   readonly onAlive: () => void;
-  /** Resolves when polls work: a BMC that does not even answer those gets no trial stream. */
-  readonly untilPollsWork: () => Promise<void>;
+  /** Whether the last read of the logs has failed. {@link StreamLoop.look} tells that this may have changed. */
+  readonly pollsFail: () => boolean;
 }
 
 /**
@@ -56,8 +56,6 @@ export class StreamLoop {
   /** The trial stream has ended polling. */
   #isConfirmed = false;
   #events = 0;
-  /** Wait before the next attempt, as it was announced; undefined: never. */
-  #attemptIn: number | undefined;
   #attemptAtMs: number | undefined;
 
   constructor(options: StreamLoopOptions) {
@@ -71,12 +69,7 @@ export class StreamLoop {
     return this.#lastError;
   }
 
-  /** Milliseconds from its announcement to the next attempt. */
-  get attemptIn(): number | undefined {
-    return this.#attemptIn;
-  }
-
-  /** When the next attempt is due; monotonic milliseconds. */
+  /** When the next attempt is due; monotonic milliseconds, undefined: never. */
   get attemptAtMs(): number | undefined {
     return this.#attemptAtMs;
   }
@@ -94,23 +87,28 @@ export class StreamLoop {
 
   /** Runs until the signal aborts, and rejects with its reason. */
   async run(): Promise<void> {
-    const { machine, host, events, signal, untilPollsWork } = this.#options;
-    this.plan();
-    for (;;) {
-      await this.#wait();
-      const isTrial = machine.mode.kind === 'polling';
-      if (isTrial) await untilPollsWork();
-      signal.throwIfAborted();
-      machine.attempted(host.clock.monotonic());
-      this.#isConfirmed = false;
-      const attempt = await this.#attempt(isTrial).finally(this.#settle);
-      signal.throwIfAborted();
-      if (!('kind' in attempt)) await this.#follow(attempt);
-      else this.#refused(attempt, isTrial);
-      const isSent = !('kind' in attempt) || attempt.kind !== 'not_sent';
-      if (isTrial && isSent && !this.#isConfirmed) events.trial('failed', this.#trigger, this.#lastError);
-      this.#trigger = 'interval';
+    try {
+      this.plan();
+      for (;;) await this.#step();
+    } finally {
+      this.#settle();
     }
+  }
+
+  async #step(): Promise<void> {
+    const { machine, host, events, signal } = this.#options;
+    await this.#wait();
+    const isTrial = machine.mode.kind === 'polling';
+    signal.throwIfAborted();
+    machine.attempted(host.clock.monotonic());
+    this.#isConfirmed = false;
+    const attempt = await this.#attempt(isTrial).finally(this.#settle);
+    signal.throwIfAborted();
+    if (!('kind' in attempt)) await this.#follow(attempt);
+    else this.#refused(attempt, isTrial);
+    const isSent = !('kind' in attempt) || attempt.kind !== 'not_sent';
+    if (isTrial && isSent && !this.#isConfirmed) events.trial('failed', this.#trigger, this.#lastError);
+    this.#trigger = 'interval';
   }
 
   /** The next attempt is due at once. */
@@ -123,8 +121,13 @@ export class StreamLoop {
   /** What the machine decides next may have changed. */
   plan(): void {
     const { machine, host } = this.#options;
-    this.#attemptIn = machine.waitBeforeAttempt(host.random());
-    this.#attemptAtMs = this.#attemptIn === undefined ? undefined : host.clock.monotonic() + this.#attemptIn;
+    const wait = machine.waitBeforeAttempt(host.random());
+    this.#attemptAtMs = wait === undefined ? undefined : host.clock.monotonic() + wait;
+    this.#poked.show();
+  }
+
+  /** Something that an attempt waits for may have come. */
+  look(): void {
     this.#poked.show();
   }
 
@@ -134,7 +137,7 @@ export class StreamLoop {
   }
 
   async #wait(): Promise<void> {
-    const { host, signal } = this.#options;
+    const { host, signal, machine, pollsFail } = this.#options;
     const { clock } = host;
     for (;;) {
       signal.throwIfAborted();
@@ -145,7 +148,11 @@ export class StreamLoop {
       const slept = left === undefined ? poked : clock.sleep(left, ends).catch(() => {});
       await Promise.race([poked, slept]);
       over.abort(NO_LONGER_NEEDED);
-      if (this.#attemptAtMs !== undefined && clock.monotonic() >= this.#attemptAtMs) return;
+      const isDue = this.#attemptAtMs !== undefined && clock.monotonic() >= this.#attemptAtMs;
+      // A BMC whose logs cannot be read gets no trial stream either.
+      const isBlocked = isDue && machine.mode.kind === 'polling' && pollsFail();
+      if (isDue && !isBlocked) return;
+      if (isBlocked) await this.#poked.reached(signal);
     }
   }
 

@@ -13,9 +13,12 @@ import { eventTime } from './record/time.ts';
 import { type Decoded, decodePayload } from './stream/decode.ts';
 import { ReplayFilter } from './stream/replay.ts';
 import type { SseMessage } from './stream/sse-reader.ts';
+import { turn } from './turn.ts';
 
 /** An event that is only a link is waited for this long. */
 const REFERENCE_WAIT_MS = 10_000;
+/** Events that are looked at before others get a turn. */
+const EVENTS_PER_TURN = 256;
 /** Between two tries. */
 const FIRST_REFERENCE_RETRY_MS = 100;
 const LAST_REFERENCE_RETRY_MS = 1_000;
@@ -29,7 +32,7 @@ export interface StreamReaderOptions extends ReaderParts {
   /** Minutes east of UTC for times without a zone, of a service or of the BMC as a whole. */
   readonly offsetMinutes: (service: string | undefined) => number;
   /** An event that no log had told before was delivered. */
-  readonly onTold: (uid: string) => void;
+  readonly onTold: () => void;
   /** Something was lost on the way to us: the logs have it. */
   readonly onLoss: () => void;
 }
@@ -66,13 +69,16 @@ export class StreamReader {
       using limit = payload.some(({ kind }) => kind === 'reference')
         ? deadline(clock, REFERENCE_WAIT_MS, 'the events behind links', signal)
         : undefined;
-      for (const decoded of payload) {
+      for (const [index, decoded] of payload.entries()) {
+        if (index % EVENTS_PER_TURN === EVENTS_PER_TURN - 1) await turn();
         const item = await this.#interpret(decoded, id, limit?.signal ?? signal);
         if (item) items.push(item);
       }
     }
-    for (let start = 0; start < items.length; start += MAX_BATCH_RECORDS)
+    for (let start = 0; start < items.length; start += MAX_BATCH_RECORDS) {
+      if (start > 0) await turn();
       await this.#deliver(items.slice(start, start + MAX_BATCH_RECORDS));
+    }
   }
 
   async #interpret(
@@ -167,8 +173,7 @@ export class StreamReader {
       await lane.deliver(records, 'sse');
       for (const key of replayKeys) this.#replays.add(key);
       for (const _ of fresh) events.entry('emitted', 'sse');
-      const last = records.at(-1);
-      if (last) this.#options.onTold(String(last.attributes['log.record.uid']));
+      if (records.length > 0) this.#options.onTold();
       const told = fresh.flatMap((item) => ('text' in item ? [] : [keysOf(item.what)]));
       const part = told.length > 0 ? positions?.saveTold(told) : undefined;
       for (const keys of told) ledger.addTold(keys, part);

@@ -12,6 +12,8 @@ const FIRST_HOLD_MS = 15 * 60_000;
 const LONGEST_HOLD_MS = 6 * 3_600_000;
 /** A BMC without a free session is asked for one again after this time. */
 const SESSION_RETRY_MS = 30 * 60_000;
+/** Where a new session is refused like the old one, no other is made for so long. */
+const USELESS_LOGIN_MS = 5 * 60_000;
 
 /** Statuses of a login that say: there are no sessions here. */
 const NO_SESSIONS: ReadonlySet<number> = new Set([404, 405, 501]);
@@ -37,7 +39,7 @@ export interface CredentialsOptions {
   /** Creates a session. */
   readonly login: (path: string, body: string, signal: AbortSignal) => Promise<LoginAnswer>;
   /** Ends a session. */
-  readonly logout: (location: string, headers: Headers, signal: AbortSignal) => Promise<void>;
+  readonly logout: (location: string, headers: Headers, signal: AbortSignal) => Promise<{ readonly status: number }>;
   readonly onHold: (untilMs: number) => void;
 }
 
@@ -70,7 +72,8 @@ export class Credentials {
   #session: { readonly token: string; readonly location: string | undefined } | undefined;
   #noSessions = false;
   #sessionRetryAt = Number.NEGATIVE_INFINITY;
-  #rejected = 0;
+  /** A new token was refused, too: it is not the token. Until then none is made for a 401; monotonic milliseconds. */
+  #noLoginUntil = Number.NEGATIVE_INFINITY;
   /** Digest of the account that has worked. */
   #proven: string | undefined;
 
@@ -109,10 +112,18 @@ export class Credentials {
   ): Promise<T> {
     const proof = await this.#proof(signal);
     const answer = await this.#judged(proof, send);
-    if (answer.status !== 401 || proof.kind !== 'session') return answer;
-    if (this.#session?.token === proof.headers['x-auth-token']) this.#forgetSession();
+    const { clock } = this.#options;
+    if (answer.status !== 401 || proof.kind !== 'session' || clock.monotonic() < this.#noLoginUntil) return answer;
     drop(answer);
-    return await this.#judged(await this.#proof(signal), send);
+    const stale = this.#session;
+    if (stale && stale.token === proof.headers['x-auth-token']) {
+      this.#session = undefined;
+      // It may have ended by itself; if not, its place is needed.
+      if (stale.location !== undefined) await this.#endOrphan(stale.location, proof, signal);
+    }
+    const second = await this.#judged(await this.#proof(signal), send);
+    if (second.status === 401) this.#noLoginUntil = clock.monotonic() + USELESS_LOGIN_MS;
+    return second;
   }
 
   /** Ends the session. @param signal aborts when there is no more time */
@@ -167,6 +178,10 @@ export class Credentials {
     return proof;
   }
 
+  get #current() {
+    return this.#session;
+  }
+
   get #wantsSession(): boolean {
     const { auth, clock } = this.#options;
     if (auth?.mode === 'basic' || this.#sessionsLink === undefined || this.#noSessions) return false;
@@ -178,7 +193,8 @@ export class Credentials {
     const release = await this.#loginLock.acquire(signal);
     try {
       // Whoever held the lock may have found out.
-      if (this.#session || !this.#wantsSession) return this.#readToken();
+      const session = this.#current;
+      if (session || !this.#wantsSession) return session?.token;
       this.#checkHold(account);
       const body = JSON.stringify({ UserName: known.username, Password: known.password.reveal() });
       let answer = await this.#options.login(this.#sessionsLink!, body, signal);
@@ -186,7 +202,8 @@ export class Credentials {
       if (orphan !== undefined && isFull(answer)) {
         // It may be our own, of a process that was killed, that takes the last place.
         const pair = Buffer.from(`${known.username}:${known.password.reveal()}`).toString('base64');
-        await this.#endOrphan(orphan, { authorization: `Basic ${pair}` }, signal);
+        await this.#endOrphan(orphan, { headers: { authorization: `Basic ${pair}` }, kind: 'basic', account }, signal);
+        this.#checkHold(account);
         answer = await this.#options.login(this.#sessionsLink!, body, signal);
       }
       return await this.#loggedIn(answer, account, signal);
@@ -207,7 +224,8 @@ export class Credentials {
       this.#session = { token, location };
       this.#accept(account);
       state.update({ session: location });
-      if (orphan !== undefined && orphan !== location) await this.#endOrphan(orphan, { 'x-auth-token': token }, signal);
+      if (orphan !== undefined && orphan !== location)
+        await this.#endOrphan(orphan, { headers: { 'x-auth-token': token }, kind: 'session', account }, signal);
       return token;
     }
     if (auth?.mode === 'session')
@@ -219,51 +237,40 @@ export class Credentials {
     return undefined;
   }
 
-  async #endOrphan(location: string, headers: Headers, signal: AbortSignal): Promise<void> {
-    await this.#options.logout(location, headers, signal).catch(() => {});
-  }
-
-  #readToken(): string | undefined {
-    return this.#session?.token;
-  }
-
-  #forgetSession(): void {
-    this.#session = undefined;
-    this.#options.state.update({ session: undefined });
+  async #endOrphan(location: string, proof: Proof, signal: AbortSignal): Promise<void> {
+    const send = () => this.#options.logout(location, proof.headers, signal);
+    await this.#judged(proof, send).catch(() => {});
+    if (this.#options.state.current.session === location) this.#options.state.update({ session: undefined });
   }
 
   /** A changed account lifts the hold. */
   #checkHold(account: string): void {
     const { state, endpoint } = this.#options;
     const { hold } = state.current;
-    if (hold !== undefined && hold.account !== account) {
-      this.#rejected = 0;
-      state.update({ hold: undefined });
-    }
+    if (hold !== undefined && hold.account !== account) state.update({ hold: undefined });
     const until = this.holdUntilMs;
     if (until === undefined) return;
     const text = `${endpoint}: logins were rejected, the account is left alone until ${new Date(until).toISOString()}`;
     throw new OutbandError('auth_hold', text);
   }
 
+  /** Counted in the store: a crash loop must not lock an account either. */
   #reject(account: string): void {
     const { state, onHold } = this.#options;
     this.#proven = undefined;
     // An answer to a request that was under way when the hold began.
     if (this.holdUntilMs !== undefined) return;
-    const holds = state.current.hold?.holds ?? 0;
-    this.#rejected++;
+    const { rejected = 0, holds = 0 } = state.current.hold ?? {};
     // After a hold one more is enough: the account has had its chances.
-    if (this.#rejected < MOST_REJECTED_LOGINS && holds === 0) return;
+    if (rejected + 1 < MOST_REJECTED_LOGINS && holds === 0)
+      return state.update({ hold: { account, rejected: rejected + 1, holds, untilMs: 0 } });
     const untilMs = this.#nowMs + Math.min(LONGEST_HOLD_MS, FIRST_HOLD_MS * 2 ** holds);
-    state.update({ hold: { untilMs, holds: holds + 1, account } });
-    this.#rejected = 0;
+    state.update({ hold: { account, rejected: 0, holds: holds + 1, untilMs } });
     onHold(untilMs);
   }
 
   #accept(account: string): void {
     this.#proven = account;
-    this.#rejected = 0;
     if (this.#options.state.current.hold !== undefined) this.#options.state.update({ hold: undefined });
   }
 

@@ -9,6 +9,7 @@ import { Semaphore } from '../../../src/resilience/semaphore.ts';
 import type { EndpointConfig } from '../endpoint-settings.ts';
 import type { Json, JsonObject } from '../json.ts';
 import { isObject, parseJson, parseLargeJson } from '../json.ts';
+import { turn } from '../turn.ts';
 import { Credentials, type CredentialsOptions, type Headers, type LoginAnswer } from './credentials.ts';
 import { resolveLink } from './links.ts';
 import type { RequestLimiter } from './request-limiter.ts';
@@ -60,6 +61,8 @@ export class RedfishClient {
   /** Connections without a request. A pool of undici would take 16 KiB more for each BMC. */
   readonly #idle: Client[] = [];
   readonly #clients = new Set<Client>();
+  /** Those that an answer has come over. */
+  readonly #used = new WeakSet<Client>();
   readonly #slots: Semaphore;
   readonly credentials: Credentials;
 
@@ -194,9 +197,10 @@ export class RedfishClient {
     try {
       const answer = await send().catch((error) => {
         // A connection that the BMC closed while it was idle says nothing about the BMC: once more on a new one.
-        if (isStaleConnection(error) && !signal.aborted) return send();
+        if (this.#used.has(client) && isStaleConnection(error) && !signal.aborted) return send();
         throw error;
       });
+      this.#used.add(client);
       onRequest(answer.statusCode, clock.monotonic() - started);
       return answer;
     } catch (error) {
@@ -255,10 +259,18 @@ export class RedfishClient {
     }
   }
 
-  async #logout(location: string, headers: Headers, signal: AbortSignal): Promise<void> {
+  async #logout(location: string, headers: Headers, signal: AbortSignal): Promise<{ readonly status: number }> {
     const client = this.#take();
     try {
-      discard((await this.#request(client, 'DELETE', this.resolve(location), signal, headers)).body);
+      const { statusCode: status, body } = await this.#request(
+        client,
+        'DELETE',
+        this.resolve(location),
+        signal,
+        headers,
+      );
+      discard(body);
+      return { status };
     } finally {
       this.#idle.push(client);
     }
@@ -354,10 +366,5 @@ function discard(body: Dispatcher.ResponseData['body']): void {
 
 function isStaleConnection(error: unknown): boolean {
   const { code, message } = error as { code?: string; message?: string };
-  return code === 'UND_ERR_SOCKET' && message === 'other side closed';
-}
-
-/** Lets everything else that is ready have its turn. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+  return code === 'ECONNRESET' || code === 'EPIPE' || (code === 'UND_ERR_SOCKET' && message === 'other side closed');
 }

@@ -11,7 +11,7 @@ export interface RateLimit {
 
 /**
  * One rate for the requests to all BMCs of a receiver, so that a management network is not flooded at start. First come,
- * first served.
+ * first served, but for the jitter.
  */
 export class RequestLimiter {
   readonly #limit: RateLimit | undefined;
@@ -34,6 +34,13 @@ export class RequestLimiter {
     const now = this.#clock.monotonic();
     this.#fullAt = Math.max(this.#fullAt, now) + bucket_replenish;
     const wait = Math.max(0, this.#fullAt - now - bucket_burst * bucket_replenish) + this.#random() * max_jitter;
-    if (wait > 0) await this.#clock.sleep(wait, signal);
+    if (wait <= 0) return;
+    try {
+      await this.#clock.sleep(wait, signal);
+    } catch (error) {
+      // Who gave up took nothing from those behind.
+      this.#fullAt -= bucket_replenish;
+      throw error;
+    }
   }
 }

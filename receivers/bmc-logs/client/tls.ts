@@ -1,5 +1,5 @@
 import { constants, createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
 import { OutbandError } from '../../../src/component/errors.ts';
 import type { TlsSettings } from '../endpoint-settings.ts';
@@ -21,7 +21,7 @@ export class TlsContexts {
   async optionsFor(tls: TlsSettings): Promise<TlsOptions> {
     const { ca_file, min_version = '1.2', legacy_renegotiation = false } = tls;
     const pins = tls.spki_sha256 ?? [];
-    const key = JSON.stringify([ca_file, min_version, legacy_renegotiation]);
+    const key = JSON.stringify([ca_file, await changedAt(ca_file), min_version, legacy_renegotiation]);
     const context = this.#contexts.get(key) ?? makeContext(ca_file, min_version, legacy_renegotiation);
     this.#contexts.set(key, context);
     // A file that is not there yet may come.
@@ -34,6 +34,15 @@ export class TlsContexts {
       ...(pins.length > 0 && { maxCachedSessions: 0 }),
     };
   }
+}
+
+/** So that an endpoint that starts after its file was replaced trusts what is in it now. */
+async function changedAt(file: string | undefined): Promise<number> {
+  return file === undefined
+    ? 0
+    : await stat(file)
+        .then(({ mtimeMs }) => mtimeMs)
+        .catch(() => 0);
 }
 
 type TlsVersion = NonNullable<TlsSettings['min_version']>;

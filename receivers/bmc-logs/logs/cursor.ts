@@ -322,7 +322,12 @@ export class ServiceCursor {
 
   /** Whether an entry of this content, the k-th of its kind, is known. */
   knowsContent(entry: Happening, twins: Twins): boolean {
-    return this.#contents.has(contentKey(entry, twins));
+    return this.hasContent(contentKey(entry, twins));
+  }
+
+  /** As {@link knowsContent}, where many cursors are asked for one entry. @param key see {@link contentKey} */
+  hasContent(key: string): boolean {
+    return this.#contents.has(key);
   }
 
   /** Whether a new entry is from well before the newest known one: the clock of the BMC was set. */
@@ -411,7 +416,8 @@ function baseKey({ base }: Happening, { base: twin }: Twins): string {
   return twin === 0 ? base! : digest(base, twin);
 }
 
-function contentKey({ content, messageId, json }: Happening, { content: twin }: Twins): string {
+/** What an entry says, the k-th of its kind, as a key. */
+export function contentKey({ content, messageId, json }: Happening, { content: twin }: Twins): string {
   // Two logs may name the same event differently; without a text the name is all there is.
   return digest(content, textOf(json.Message) === undefined ? messageId : undefined, twin);
 }

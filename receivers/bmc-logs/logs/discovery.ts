@@ -1,11 +1,13 @@
 import { describeError, OutbandError } from '../../../src/component/errors.ts';
 import { canonicalPath, resolveLink } from '../client/links.ts';
 import type { RedfishClient, Resource } from '../client/redfish-client.ts';
-import { isObject, type JsonObject, linkOf, objectsOf, textOf } from '../json.ts';
+import { cut } from '../cut.ts';
+import { isObject, type Json, type JsonObject, linkOf, objectsOf, textOf } from '../json.ts';
 import { eventTime, parseOffset } from '../record/time.ts';
 
 const MAX_MEMBERS = 512;
 const MAX_SERVICES = 256;
+const MAX_FACT_CHARS = 256;
 
 export interface LogService {
   /** Canonical path; identity of the service. */
@@ -157,15 +159,21 @@ export async function discoverLogs(options: DiscoverOptions): Promise<Discovery>
   return { services: selLast([...services.values()]), facts: factsOf(root, systems, managers), failures, isCut };
 }
 
+/** What a BMC says of itself is kept, so an absurd text is cut. */
+function factOf(value: Json | undefined): string | undefined {
+  const text = textOf(value);
+  return text === undefined ? undefined : cut(text, MAX_FACT_CHARS);
+}
+
 function ownerOf({ body }: Resource): Owner {
   return {
     logServices: linkOf(body.LogServices),
     facts: {
-      vendor: textOf(body.Manufacturer),
-      model: textOf(body.Model),
-      serialNumber: textOf(body.SerialNumber),
-      systemUuid: textOf(body.UUID),
-      firmwareVersion: textOf(body.FirmwareVersion),
+      vendor: factOf(body.Manufacturer),
+      model: factOf(body.Model),
+      serialNumber: factOf(body.SerialNumber),
+      systemUuid: factOf(body.UUID),
+      firmwareVersion: factOf(body.FirmwareVersion),
     },
   };
 }
@@ -195,12 +203,12 @@ function serviceOf({ url, body }: Resource, features: JsonObject, nowNanos: bigi
 function factsOf(root: JsonObject, systems: readonly Owner[], managers: readonly Owner[]): Facts {
   const system = systems.length === 1 ? systems[0]!.facts : {};
   return {
-    vendor: textOf(root.Vendor) ?? system.vendor,
+    vendor: factOf(root.Vendor) ?? system.vendor,
     model: system.model,
     serialNumber: system.serialNumber,
     systemUuid: system.systemUuid,
-    serviceUuid: textOf(root.UUID),
-    redfishVersion: textOf(root.RedfishVersion),
+    serviceUuid: factOf(root.UUID),
+    redfishVersion: factOf(root.RedfishVersion),
     firmwareVersion: managers.map(({ facts }) => facts.firmwareVersion).find((version) => version !== undefined),
     managerSerial: managers.map(({ facts }) => facts.serialNumber).find((serial) => serial !== undefined),
   };

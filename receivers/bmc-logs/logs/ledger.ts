@@ -63,8 +63,8 @@ export class JoinLedger {
 
 class PendingSet {
   readonly #inOrder = new Set<Pending>();
-  readonly #byUri = new Map<string, Pending[]>();
-  readonly #byContent = new Map<string, Pending[]>();
+  readonly #byUri = new Map<string, Set<Pending>>();
+  readonly #byContent = new Map<string, Set<Pending>>();
 
   add(pending: Pending): void {
     this.#inOrder.add(pending);
@@ -76,8 +76,8 @@ class PendingSet {
 
   take(what: Keys): Pending | undefined {
     const found =
-      this.#byUri.get(what.uri ?? '')?.find(({ what: other }) => isSameEntry(other, what)) ??
-      this.#byContent.get(what.content)?.find(({ what: other }) => isSameContent(other, what));
+      firstOf(this.#byUri.get(what.uri ?? ''), ({ what: other }) => isSameEntry(other, what)) ??
+      firstOf(this.#byContent.get(what.content), ({ what: other }) => isSameContent(other, what));
     if (found) {
       this.#remove(found);
       found.joined = true;
@@ -122,14 +122,19 @@ function isSameContent(a: Keys, b: Keys): boolean {
   return idsAgree && (a.uri === undefined || b.uri === undefined || a.uri === b.uri);
 }
 
-function push(map: Map<string, Pending[]>, key: string, pending: Pending): void {
-  const list = map.get(key);
-  if (list) list.push(pending);
-  else map.set(key, [pending]);
+function firstOf(list: Iterable<Pending> | undefined, wanted: (pending: Pending) => boolean): Pending | undefined {
+  for (const pending of list ?? []) if (wanted(pending)) return pending;
+  return undefined;
 }
 
-function pull(map: Map<string, Pending[]>, key: string, pending: Pending): void {
-  const left = map.get(key)?.filter((other) => other !== pending) ?? [];
-  if (left.length > 0) map.set(key, left);
-  else map.delete(key);
+function push(map: Map<string, Set<Pending>>, key: string, pending: Pending): void {
+  const list = map.get(key);
+  if (list) list.add(pending);
+  else map.set(key, new Set([pending]));
+}
+
+function pull(map: Map<string, Set<Pending>>, key: string, pending: Pending): void {
+  const list = map.get(key);
+  list?.delete(pending);
+  if (list?.size === 0) map.delete(key);
 }

@@ -13,6 +13,10 @@ const TOLD = 'told/';
 const STATE = '~state/';
 /** State of an endpoint that is gone is kept for so long: it may come back. */
 const KEPT_MS = 7 * 86_400_000;
+/** Of one transaction. */
+const KEYS_PER_WRITE = 1_000;
+/** That wait for the store. */
+const MOST_CHANGED = 250_000;
 /** A store that did not take positions is asked again after this time. */
 const RETRY_MS = 5_000;
 
@@ -40,7 +44,7 @@ export class Positions {
   readonly #stop = new AbortController();
   #isRefused = false;
   /** What is being written now. */
-  #inFlight: ReadonlyMap<string, string | undefined> = new Map();
+  #inFlight: ReadonlyMap<string, () => string | undefined> = new Map();
 
   constructor(store: KeyValue, { logger, clock }: Pick<Host, 'logger' | 'clock'>) {
     this.#store = store;
@@ -55,6 +59,8 @@ export class Positions {
   /** @param value is asked for when it is written, so that many changes of one value cost one write */
   change(key: string, value: () => string | undefined): void {
     this.#changed.set(key, value);
+    // While a store takes nothing, memory must not grow: what is given up here is sent again after a restart.
+    if (this.#changed.size > MOST_CHANGED) this.#changed.delete(this.#changed.keys().next().value!);
     if (this.#isWriting) return;
     this.#isWriting = true;
     this.#writing = this.#write();
@@ -62,10 +68,11 @@ export class Positions {
 
   /** What is stored under a prefix, as it will be when everything is written that was changed so far. */
   async list(prefix: string): Promise<Map<string, string>> {
-    const coming = new Map([...this.#inFlight, ...[...this.#changed].map(([key, value]) => [key, value()] as const)]);
+    const coming = new Map<string, string | undefined>();
+    for (const [key, value] of [...this.#inFlight, ...this.#changed])
+      if (key.startsWith(prefix)) coming.set(key, value());
     const stored = joinPieces(await this.#store.list(prefix));
     for (const [key, value] of coming) {
-      if (!key.startsWith(prefix)) continue;
       if (value === undefined) stored.delete(key);
       else stored.set(key, value);
     }
@@ -85,7 +92,7 @@ export class Positions {
    */
   async forgetGone(current: ReadonlySet<string>): Promise<void> {
     const nowMs = Number(this.#clock.now() / 1_000_000n);
-    for (const [key, value] of await this.#store.list(STATE)) {
+    for (const [key, value] of await this.list(STATE)) {
       const name = key.slice(STATE.length);
       if (current.has(name)) continue;
       const state = readState(value) ?? {};
@@ -105,10 +112,11 @@ export class Positions {
     while (this.#changed.size > 0) {
       // What was changed in this turn of the event loop is written together.
       await Promise.resolve();
-      const now = new Map(this.#changed);
-      this.#changed.clear();
-      this.#inFlight = new Map([...now].map(([key, value]) => [key, value()]));
-      const values = Object.assign({}, ...[...this.#inFlight].map(([key, value]) => piecesOf(key, value)));
+      this.#inFlight = new Map([...this.#changed].slice(0, KEYS_PER_WRITE));
+      for (const key of this.#inFlight.keys()) this.#changed.delete(key);
+      const values: Record<string, string | undefined> = {};
+      for (const [key, value] of this.#inFlight)
+        for (const [name, piece] of pieces(key, value(), !key.includes(TOLD))) values[name] = piece;
       try {
         await this.#store.set(values);
         this.#isRefused = false;
@@ -118,7 +126,7 @@ export class Positions {
         this.#isRefused = true;
         if (this.#stop.signal.aborted) break;
         // Tried again, with whatever has changed since.
-        for (const [key, value] of now) if (!this.#changed.has(key)) this.#changed.set(key, value);
+        for (const [key, value] of this.#inFlight) if (!this.#changed.has(key)) this.#changed.set(key, value);
         await this.#clock.sleep(RETRY_MS, this.#stop.signal).catch(() => {});
       }
     }
@@ -175,6 +183,11 @@ export class EndpointPositions {
     this.#all.change(`${this.#prefix}${SERVICE}${id}`, () => JSON.stringify({ path, cursor: cursor.stored }));
   }
 
+  /** The service is not kept in mind any more. @param id of the service, short */
+  forgetCursor(id: string): void {
+    this.#all.change(`${this.#prefix}${SERVICE}${id}`, () => undefined);
+  }
+
   /** Stores what a stream has told until each of them was released. */
   saveTold(keys: readonly PendingKeys[]): StoredPart {
     const key = `${this.#prefix}${TOLD}${this.#nextTold++}`;
@@ -220,9 +233,4 @@ function restoreKeys([uri, content, text, messageId, nanos]: StoredKeys): Pendin
       ? ({ epochNanos: undefined, raw: undefined } as const)
       : { epochNanos: BigInt(nanos), zoneAssumed: false };
   return { uri: uri ?? undefined, content, text, messageId: messageId ?? undefined, time };
-}
-
-/** Only cursors are long; the many small keys of a stream need no second look. */
-function piecesOf(key: string, value: string | undefined): Record<string, string | undefined> {
-  return key.includes(SERVICE) ? pieces(key, value) : { [key]: value };
 }

@@ -77,7 +77,7 @@ export interface ReadResult {
   /** This form of a query cannot be trusted on this BMC; the log was read whole instead. */
   readonly failedShortcut?: 'filter' | 'skip';
   /** Why the read ended early: a limit that is counted, or an error. */
-  readonly limit?: 'pages' | 'entries' | 'bytes' | 'time' | 'link_fetches' | 'page_loop' | 'page_size';
+  readonly limit?: 'pages' | 'entries' | 'bytes' | 'time' | 'link_fetches' | 'page_loop';
   readonly error?: unknown;
 }
 
@@ -189,13 +189,20 @@ async function walk(options: ReadOptions, plan: ReadPlan, rekey: boolean): Promi
     const listed = objectsOf(page.Members);
     const { 'Members@odata.count': count } = page;
     if (typeof count === 'number') claimed = count;
-    const members = await fetchMembers(listed.slice(0, READ_LIMITS.entriesPerPoll), options);
+    const members = await fetchMembers(listed, options);
     const knownBefore = unknown.length;
     // A link that leads nowhere costs its own entry, not the pages behind it.
     error ??= members.error;
     budget.entries -= members.fetched.length;
     seen.entries += members.known + members.fetched.length;
     let oldHere = 0;
+    let isLoop = listed.length > 0;
+    for (const member of listed) {
+      const uri = isOnlyLink(member) ? textOf(member['@odata.id']) : undefined;
+      if (uri === undefined) continue;
+      if (!inThisRead.has(uri)) isLoop = false;
+      inThisRead.add(uri);
+    }
     for (const [index, { json, link: memberLink }] of members.fetched.entries()) {
       if (index % MEMBERS_PER_SLICE === MEMBERS_PER_SLICE - 1) await pause();
       const entry = toEntry(json, memberLink, options);
@@ -203,6 +210,7 @@ async function walk(options: ReadOptions, plan: ReadPlan, rekey: boolean): Promi
       if (fromStart) places.push(rank ?? entry.time.epochNanos);
       if (inThisRead.has(fullKey(entry))) continue;
       inThisRead.add(fullKey(entry));
+      if (memberLink === undefined) isLoop = false;
       if (entry.sequence !== undefined) {
         if (sequences.has(entry.sequence)) return { again: 'sequence_not_unique' };
         sequences.add(entry.sequence);
@@ -228,8 +236,9 @@ async function walk(options: ReadOptions, plan: ReadPlan, rekey: boolean): Promi
     seen.knownDated += members.known;
     const hasNew = unknown.length > knownBefore;
     if (hasNew) budget.bytes -= bytes;
-    if (listed.length > READ_LIMITS.entriesPerPoll) return end(true, { limit: 'page_size' });
     if (members.cut) return stopAt('link_fetches');
+    // Pages that show only what this read has seen go on for ever, whatever their links are called.
+    if (isLoop) return end(true, { limit: 'page_loop' });
     link = textOf(page['Members@odata.nextLink']) ?? textOf(page['@odata.nextLink']);
     if (link === undefined || error !== undefined) continue;
     // Newest first: behind a page that is known all are known, and behind one that is too old all are.

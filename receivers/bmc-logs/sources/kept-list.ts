@@ -28,7 +28,8 @@ export class KeptList {
 
   /** Whether the same answer again would change nothing. */
   get isSettled(): boolean {
-    return this.#error === '' && this.#emptyPasses === 0 && this.#list !== undefined;
+    if (this.#error !== '' || this.#list === undefined) return false;
+    return this.#emptyPasses === 0 || this.#list.length === 0;
   }
 
   /** Why the list in force may be old; "" when it is not. */
@@ -52,7 +53,7 @@ export class KeptList {
       this.#list ??= this.#stored;
       return false;
     }
-    this.#list = answer.list;
+    if (answer.list.length > 0 || this.#list === undefined || this.#list.length > 0) this.#list = answer.list;
     return false;
   }
 }

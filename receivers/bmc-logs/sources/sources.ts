@@ -1,10 +1,11 @@
 import type { Host } from '../../../src/component/component.ts';
 import { deadline } from '../../../src/component/deadline.ts';
-import { publicMessage } from '../../../src/component/public-message.ts';
+import { publicAddress, publicMessage } from '../../../src/component/public-message.ts';
 import type { TargetHandle } from '../../../src/component/scheduler.ts';
 import type { KeyValue } from '../../../src/component/storage.ts';
 import type { TlsContexts } from '../client/tls.ts';
 import type { BmcLogsConfig } from '../config.ts';
+import { longDigest } from '../digest.ts';
 import type { EndpointSettings } from '../endpoint-settings.ts';
 import { joinPieces, pieces } from '../pieces.ts';
 import { parseEndpointList } from './endpoint-list.ts';
@@ -34,8 +35,10 @@ export interface SourcesOptions {
 
 interface Source {
   readonly kind: 'file' | 'http';
-  /** For people. */
+  /** For people: without secrets. */
   readonly name: string;
+  /** Where its last good list is stored. */
+  readonly key: string;
   readonly intervalMs: number;
   readonly kept: KeptList;
   readonly read: (signal: AbortSignal) => Promise<RawList>;
@@ -76,13 +79,14 @@ export class Sources {
     const stored = joinPieces((await store?.list(STORED)) ?? new Map());
     this.#sources = [
       ...config.endpoint_files.map((pattern) => ({
-        ...{ kind: 'file' as const, name: pattern, intervalMs: FILE_INTERVAL_MS, readAt: now, text: '' },
+        ...{ kind: 'file' as const, name: pattern, key: '', intervalMs: FILE_INTERVAL_MS, readAt: now, text: '' },
         kept: new KeptList(),
         read: () => readEndpointFiles(pattern),
       })),
       ...config.http_discovery.map((discovery) => ({
-        ...{ kind: 'http' as const, name: discovery.url, intervalMs: discovery.interval, readAt: now, text: '' },
-        kept: new KeptList(this.#restore(stored.get(STORED + discovery.url))),
+        ...{ kind: 'http' as const, name: publicAddress(discovery.url), key: STORED + longDigest(discovery.url) },
+        ...{ intervalMs: discovery.interval, readAt: now, text: '' },
+        kept: new KeptList(this.#restore(stored.get(STORED + longDigest(discovery.url)))),
         read: (signal: AbortSignal) => readHttpDiscovery(discovery, host, contexts, signal),
       })),
     ];
@@ -128,7 +132,8 @@ export class Sources {
       source.kept.take({ list: parseEndpointList(raw.parse(), config, { groupsOnly: source.kind === 'http' }) });
       source.text = raw.text;
       const isInForce = source.kept.list !== before;
-      if (source.kind === 'http' && isInForce) await store?.set(pieces(STORED + source.name, raw.text)).catch(() => {});
+      if (source.kind === 'http' && isInForce)
+        await store?.set(Object.fromEntries(pieces(source.key, raw.text))).catch(() => {});
     } catch (error) {
       if (signal.aborted) return;
       const isNew = source.kept.take({ error: publicMessage(error) });

@@ -1,12 +1,6 @@
 /** Entries that an open stream did not tell, in two reconciles in a row without any event: it is silent. */
 const SILENT_RECONCILES = 2;
 
-/** What one reconcile, a minute later, has shown. */
-export interface Reconciled {
-  /** The stream tells nothing of what it should. */
-  readonly silent: boolean;
-}
-
 /**
  * Whether an open stream tells what the logs hold. A service is covered once one of its entries came by a stream of this
  * endpoint; entries that a stream misses in a covered service, or in any while none was ever covered, speak against the
@@ -51,15 +45,19 @@ export class Coverage {
     return true;
   }
 
-  /** A reconcile and the time that a stream may be late are over. @param missed services with entries that it did not tell */
-  reconciled(missed: ReadonlySet<string>): Reconciled {
+  /**
+   * A reconcile and the time that a stream may be late are over.
+   * @param missed services with entries that it did not tell
+   * @returns whether the stream is silent
+   */
+  reconciled(missed: ReadonlySet<string>): boolean {
     const speaksAgainst = [...missed].some((service) => this.#covered.has(service)) || this.#covered.size === 0;
-    if (missed.size === 0) return { silent: false };
+    if (missed.size === 0) return false;
     if (!speaksAgainst) {
       for (const service of missed) this.#uncovered.add(service);
-      return { silent: false };
+      return false;
     }
     this.#silentReconciles++;
-    return { silent: this.#silentReconciles >= SILENT_RECONCILES };
+    return this.#silentReconciles >= SILENT_RECONCILES;
   }
 }

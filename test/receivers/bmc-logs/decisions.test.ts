@@ -51,7 +51,7 @@ function credentialsOf() {
     clock,
     state: new EndpointState({}, () => {}),
     login: async () => ({ status: 404, token: undefined, location: undefined, body: '' }),
-    logout: async () => {},
+    logout: async () => ({ status: 204 }),
     onHold: (until) => holds.push(until),
   });
   return { credentials, holds, clock };

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { createConnector } from '../../../receivers/bmc-logs/client/connector.ts';
 import { Credentials } from '../../../receivers/bmc-logs/client/credentials.ts';
 import { RedfishClient } from '../../../receivers/bmc-logs/client/redfish-client.ts';
@@ -39,9 +38,8 @@ test('an endpoint stops in seconds although its BMC has outlasted the patience w
   const bmc = fleet.bmc(0);
   // The root answers, and nothing behind it.
   for (const name of ['Systems', 'Chassis', 'Managers']) bmc.faults.push({ kind: 'hang', path: `/redfish/v1/${name}` });
-  const asked = async (name: string) => {
-    while (!bmc.journal.some(({ path }) => path.startsWith(`/redfish/v1/${name}`))) await sleep(5);
-  };
+  const asked = (name: string) =>
+    fleet.waitFor(() => bmc.journal.some(({ path }) => path.startsWith(`/redfish/v1/${name}`)));
   const clock = new FakeClock();
   let run: ((signal: AbortSignal, why: object) => Promise<unknown>) | undefined;
   const inFlight = new Set<AbortController>();
@@ -77,19 +75,23 @@ test('an endpoint stops in seconds although its BMC has outlasted the patience w
   await asked('Chassis');
   await clock.advance(61_000);
   // No record was ever offered to the pipeline, so it cannot be what is waited for.
-  const ended = await result;
+  let ended: unknown;
+  void result.then((value) => {
+    ended = value;
+  });
+  await settle();
   let stopped = false;
   void receiver.shutdown(never).then(() => {
     stopped = true;
   });
   for (let n = 0; n < 10; n++) {
     await clock.advance(1_000);
-    await sleep(20);
+    for (let turn = 0; turn < 50; turn++) await settle();
   }
   const wasStopped = stopped;
   for (let n = 0; n < 20 && !stopped; n++) {
     await clock.advance(120_000);
-    await sleep(20);
+    for (let turn = 0; turn < 50; turn++) await settle();
   }
   assert.ok(wasStopped, 'still running ten seconds after the stop');
   assert.notDeepEqual(ended, { deferred: true });
@@ -142,7 +144,7 @@ test('rejected logins count over restarts, so that a crash loop locks no account
       ...{ endpoint: 'r1', auth: { mode: 'basic', username: 'ro' } as never, clock: systemClock, state },
       account: async () => ({ kind: 'password', username: 'ro', password: new Secret('wrong') }),
       login: () => Promise.reject(new Error('no')),
-      logout: async () => {},
+      logout: async () => ({ status: 204 }),
       onHold: () => {},
     });
     // Two requests in a life that ends before the third.
@@ -290,6 +292,7 @@ test('the end of an orphaned session by Basic that is rejected counts as a rejec
     login: async () => ({ status: 503, token: undefined, location: undefined, body: '' }),
     logout: async (_location, headers) => {
       if (headers.authorization !== undefined) rejected++;
+      return { status: headers.authorization === undefined ? 204 : 401 };
     },
     onHold: () => {},
   });
@@ -340,7 +343,7 @@ test('what one BMC says of itself, however long, keeps no positions of others fr
     receiver: 'mode: periodic\ninitial_history: all\nperiodic: { logs_collection_interval: 100ms }',
   });
   for (const name of ['bmc-0', 'bmc-1']) await agent.itemWhen(name, ({ lastPoll }) => lastPoll?.outcome === 'success');
-  await sleep(300);
+  await agent.itemWhen('bmc-1', ({ counters }) => counters.polls >= 5);
   const refused = agent.lines.filter(({ msg }) => msg.startsWith('positions could not be stored'));
   assert.deepEqual(refused, []);
 });
