@@ -42,6 +42,13 @@ const pin = text().transform((value, context): string => {
   return z.NEVER;
 });
 
+/** `1.2` without quotes is a number in YAML. */
+const tlsVersion = z
+  .unknown()
+  .transform((value) => (typeof value === 'number' ? value.toFixed(1) : value))
+  .pipe(oneOf('1.0', '1.1', '1.2', '1.3'))
+  .meta({ type: '`1.0`, `1.1`, `1.2`, `1.3`' });
+
 export const tls = z.strictObject({
   insecure: bool().optional().describe('Allows an `http://` address. Default false.'),
   insecure_skip_verify: bool().optional().describe('Accepts any certificate of the BMC. Default false.'),
@@ -50,7 +57,7 @@ export const tls = z.strictObject({
     .array(pin)
     .optional()
     .describe('Public keys to accept, by their SHA-256 (base64 or hex). Without `ca_file` nothing else is judged.'),
-  min_version: oneOf('1.0', '1.1', '1.2', '1.3').optional().describe('Oldest TLS version. Default "1.2".'),
+  min_version: tlsVersion.optional().describe('Oldest TLS version. Default "1.2".'),
   legacy_renegotiation: bool().optional().describe('Speaks with old firmware that lacks RFC 5746. Default false.'),
   server_name: text().optional().describe('Name that the certificate must hold, and SNI. Default: the host.'),
 });

@@ -187,7 +187,8 @@ export class Endpoint {
       credentials: {
         account: () => readAccount(endpoint.auth!, host),
         state,
-        onHold: (untilMs) => events.held(untilMs),
+        onHold: (untilMs) => events.held(untilMs, endpoint.auth),
+        onLifted: () => events.lifted(),
       },
       concurrency: config.bmc_request_concurrency,
       requestTimeoutMs: config.request_timeout,

@@ -5,6 +5,7 @@ import { OutbandError } from '../../src/component/errors.ts';
 import { publicMessage } from '../../src/component/public-message.ts';
 import { formatDuration } from '../../src/config/schema/values.ts';
 import type { ConnectErrorType } from './classify-connect.ts';
+import type { AuthSettings } from './endpoint-settings.ts';
 import type { ReadReason } from './log-reader.ts';
 import type { LogReset } from './logs/cursor.ts';
 import { type Instruments, vendorLabel } from './metrics.ts';
@@ -98,7 +99,8 @@ export class EndpointEvents {
   }
 
   connect(outcome: 'opened' | 'unsupported' | 'failure', type?: ConnectErrorType | 'short_stream'): void {
-    this.counters.connects++;
+    // A stream that ended too soon was an attempt when it was opened.
+    if (type !== 'short_stream') this.counters.connects++;
     if (outcome !== 'opened') this.counters.connectFailures++;
     const errorType = type ?? (outcome === 'unsupported' ? outcome : undefined);
     this.#count('connects', { outcome, ...(errorType && { 'error.type': errorType }), vendor: this.#vendor });
@@ -204,11 +206,20 @@ export class EndpointEvents {
   }
 
   /** Logins were rejected; the account is left alone. @param untilMs since the epoch */
-  held(untilMs: number): void {
+  held(untilMs: number, auth: AuthSettings | undefined): void {
+    const { username, password_file, authenticator } = auth ?? {};
+    const where = authenticator ?? (password_file === undefined ? 'auth::password' : password_file);
     this.#logger.error('logins are rejected; the account is left alone for a while', {
       endpoint: this.#endpoint,
       until: new Date(untilMs).toISOString(),
+      username,
+      error: new OutbandError('auth_hold', `the BMC answered 401 to the account of ${where}`),
     });
+  }
+
+  /** The account is another one. */
+  lifted(): void {
+    this.#logger.info('the account was changed; it is tried again', { endpoint: this.#endpoint });
   }
 
   /** The pipeline took records, will never take them, or did not take them for now. */

@@ -92,6 +92,7 @@ export class FleetGuard {
       this.#incident = { since: this.#incident?.since ?? now, share, failing };
       return began ? 'began' : undefined;
     }
+    if (this.#incident) this.#incident = { ...this.#incident, share, failing };
     if (!this.#incident || now < this.#lastAboveAt + this.#windowMs) return undefined;
     this.#incident = undefined;
     return 'over';

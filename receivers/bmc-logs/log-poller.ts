@@ -241,7 +241,7 @@ export class LogPoller {
     const readBefore = this.#readSinceOpened;
     const result = await logs.poll({ services, allServices: allServices && !isPartial, reason, keepForStream, signal });
     if (result.complete && this.#isStreaming) this.#readSinceOpened = true;
-    if (this.#isStreaming && reason !== 'periodic') this.#options.events.gapEntries(result.emitted, reason);
+    if (this.#isStreaming && reason !== 'periodic') this.#options.events.gapEntries(result.fresh, reason);
     if (reason === 'reconcile' && readBefore) this.#awaitEvents(result.unjoined);
     if (result.failed > 0 || !allServices) capabilities.doubtLogs();
     if (result.failed < services.length) stateFile?.write(logs.lastIds);

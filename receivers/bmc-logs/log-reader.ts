@@ -35,6 +35,8 @@ export interface PollOptions {
 
 export interface PollResult {
   readonly emitted: number;
+  /** Of these, what came from logs that had been read before. */
+  readonly fresh: number;
   /** A walk ended at a limit and goes on at a stored page. */
   readonly unfinished: boolean;
   /** Services that could not be read, with the first error. */
@@ -165,6 +167,7 @@ export class LogReader {
     };
     this.#unjoined = [];
     let emitted = 0;
+    let fresh = 0;
     let failed = 0;
     let complete = true;
     let unfinished = false;
@@ -172,7 +175,10 @@ export class LogReader {
     for (const service of [...services.slice(this.#startAt), ...services.slice(0, this.#startAt)]) {
       const cursor = this.#cursor(service.path);
       const read = await this.#read(service, cursor, budget, options.signal);
-      emitted += await this.#deliver(service, cursor, read, options);
+      const wasKnown = !cursor.firstContact;
+      const delivered = await this.#deliver(service, cursor, read, options);
+      emitted += delivered;
+      if (wasKnown) fresh += delivered;
       if (read.reset) events.logReset(service.path, read.reset);
       if (read.limit) events.limit(read.limit);
       for (let n = 0; n < read.reworded; n++) events.entry({ skipped: 'reworded' }, 'poll');
@@ -203,7 +209,7 @@ export class LogReader {
       this.#lastCompletePollNanos = startedNanos;
       state.update({ lastPollMs: Number(startedNanos / NANOS_PER_MS) });
     }
-    return { emitted, unfinished, failed, error, complete, unjoined: this.#unjoined };
+    return { emitted, fresh, unfinished, failed, error, complete, unjoined: this.#unjoined };
   }
 
   async #read(service: LogService, cursor: ServiceCursor, budget: PollBudget, signal: AbortSignal) {

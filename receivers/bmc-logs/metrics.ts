@@ -117,8 +117,10 @@ export function bmcInstruments(meter: Meter, receiver: string, gauges: Gauges): 
     meter.createObservableGauge(METRICS[name].name, METRICS[name]).addCallback((result) => {
       for (const [value, attributes] of values()) result.observe(value, { receiver, ...attributes });
     });
+  // A group that is empty now is shown as 0: what is not observed keeps its last value. There are few.
+  const counts = new Map<string, [number, Attributes]>();
   observe('endpoints', () => {
-    const counts = new Map<string, [number, Attributes]>();
+    for (const [key, [, attributes]] of counts) counts.set(key, [0, attributes]);
     for (const { mode, reason, vendor } of gauges.endpoints()) {
       const key = `${mode} ${reason} ${vendor}`;
       const [count] = counts.get(key) ?? [0];

@@ -14,7 +14,12 @@ export type Mode =
   | { readonly kind: 'connecting'; readonly since: number }
   | { readonly kind: 'streaming'; readonly since: number }
   /** Its budget is spent, but so is that of half the fleet: reconnects go on, and polls run beside them. */
-  | { readonly kind: 'held'; readonly since: number; readonly openSince: number | undefined }
+  | {
+      readonly kind: 'held';
+      readonly reason: DowngradeReason;
+      readonly since: number;
+      readonly openSince: number | undefined;
+    }
   | { readonly kind: 'polling'; readonly reason: DowngradeReason; readonly since: number }
   /** A stream is open next to polling, to see whether it holds. */
   | { readonly kind: 'trial'; readonly reason: DowngradeReason; readonly since: number };
@@ -62,6 +67,7 @@ const FLAP_WINDOWS = 6;
  *     connecting, streaming -> polling    unsupported answers in a row, the failure budget is spent, no stream at all
  *                                         for a window, streams that flap, a stream that tells nothing
  *     connecting -> held                  the same, while most of the fleet fails: nobody is blamed
+ *     polling -> held                     it was decided moments before the fleet failed
  *     held -> streaming | connecting      a stream survived | the incident is over
  *     polling -> trial -> streaming       the trial stream lived long enough
  *                trial -> polling         it did not; the wait for the next trial doubles
@@ -266,7 +272,7 @@ export class ModeMachine {
     const recent = now - mode.since < this.#settings.auto.connect_failure_window;
     if (mode.kind !== 'polling' || !recent || !isExplainedByIncident(mode.reason)) return undefined;
     this.#nextIn = undefined;
-    return this.#go({ kind: 'held', since: now, openSince: undefined });
+    return this.#go({ kind: 'held', reason: mode.reason, since: now, openSince: undefined });
   }
 
   /** Whoever still fails starts a fresh window. */
@@ -312,7 +318,7 @@ export class ModeMachine {
   #blame(now: number, reason: DowngradeReason, failures: number, from: Mode['kind']): Transition | undefined {
     if (!this.#incident || this.#settings.mode !== 'auto') return this.#downgrade(now, reason, failures, from);
     if (this.#mode.kind === 'held') return undefined;
-    return this.#go({ kind: 'held', since: now, openSince: undefined }, failures, from);
+    return this.#go({ kind: 'held', reason, since: now, openSince: undefined }, failures, from);
   }
 
   #downgrade(now: number, reason: DowngradeReason, failures: number, from: Mode['kind']): Transition | undefined {

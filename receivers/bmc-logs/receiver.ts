@@ -119,6 +119,7 @@ export class BmcLogsReceiver implements Component {
       endpoints: () => new Map([...this.#running].map(([name, { endpoint }]) => [name, endpoint])),
       foreign: () => this.#foreign,
       incident: () => this.#guard.incident,
+      incidentOverAt: () => this.#guard.overAt,
       now: () => Number(clock.now() / 1_000_000n),
       monotonic: () => clock.monotonic(),
       onRetry: (name, caller) =>
@@ -275,7 +276,8 @@ export class BmcLogsReceiver implements Component {
   #unwell(): string | undefined {
     const [stale] = this.#sources?.stale ?? [];
     if (stale) return `a source of endpoints cannot be used: ${stale.name}`;
-    if (this.#guard.incident) return 'most of the fleet has no stream';
+    if (this.#guard.incident)
+      return 'a fleet incident is open: downgrades are held until its share was low for a whole window';
     const now = this.#host.clock.monotonic();
     const patience = 2 * Math.max(this.#config.periodic.logs_collection_interval, HOUSEKEEPING_MS);
     const all = [...this.#running.values()];

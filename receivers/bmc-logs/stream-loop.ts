@@ -3,7 +3,7 @@ import type { Host } from '../../src/component/component.ts';
 import { NO_LONGER_NEEDED } from '../../src/component/deadline.ts';
 import { Signpost } from '../../src/resilience/signpost.ts';
 import type { Capabilities } from './capabilities.ts';
-import { type ConnectOutcome, classifyError, mayBlameFilter } from './classify-connect.ts';
+import { type ConnectErrorType, type ConnectOutcome, classifyError, mayBlameFilter } from './classify-connect.ts';
 import { MAX_REDIRECTS, type RedfishClient } from './client/redfish-client.ts';
 import type { RequestLimiter } from './client/request-limiter.ts';
 import type { BmcLogsConfig } from './config.ts';
@@ -163,7 +163,7 @@ export class StreamLoop {
       events.connect(outcome.kind, outcome.kind === 'failure' ? outcome.type : undefined);
     // The answer contradicts what was learned: the next attempt asks the BMC again.
     if (outcome.kind === 'unsupported') capabilities.forgetStream();
-    if (outcome.kind === 'failure' && !isTrial) onFailure();
+    if (outcome.kind === 'failure' && !isTrial && isOfNetwork(outcome.type)) onFailure();
     const transition = machine.refused(host.clock.monotonic(), outcome);
     this.plan();
     onTransition(transition);
@@ -281,7 +281,10 @@ export class StreamLoop {
     const { clock } = host;
     const ends = AbortSignal.any([stream.ended, signal]);
     clock.sleep(machine.lifetimeToProve, ends).then(
-      () => this.confirm(machine.survived(clock.monotonic())),
+      () => {
+        this.#lastError = '';
+        this.confirm(machine.survived(clock.monotonic()));
+      },
       () => {},
     );
     const { trialLimit } = machine;
@@ -305,6 +308,11 @@ export class StreamLoop {
     }
     onTransition(transition);
   }
+}
+
+/** A fault that one cause may give to many BMCs at once; a wrong password or certificate is no incident. */
+function isOfNetwork(type: ConnectErrorType): boolean {
+  return ['dns', 'refused', 'timeout_connect', 'timeout_headers', 'http_5xx'].includes(type);
 }
 
 /** HTTP status of an attempt; 0 when there was no answer. */

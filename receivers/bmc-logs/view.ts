@@ -18,6 +18,8 @@ export interface Fleet {
   /** Endpoints that other shards read. */
   foreign(): number;
   incident(): Incident | undefined;
+  /** When it is over, if nothing else happens; monotonic milliseconds. */
+  incidentOverAt(): number | undefined;
   /** Milliseconds since the epoch. */
   now(): number;
   /** Monotonic milliseconds. */
@@ -54,9 +56,15 @@ function retry(fleet: Fleet, name: string, caller: PageRequest['caller']): PageA
     fleet.onRetry(name, caller);
     return { status: 202, body: { name, due: answer.due } };
   }
-  if (answer.refused !== 'too_soon') return problem(409, answer.refused, `${name} cannot be asked for a stream now`);
+  if (answer.refused !== 'too_soon') return problem(409, answer.refused, REFUSALS[answer.refused]);
   return { ...problem(429, 'too_soon', 'the last request was less than 10 s ago'), headers: { 'retry-after': '10' } };
 }
+
+const REFUSALS = {
+  mode_periodic: 'its mode is `periodic`: it is never asked for a stream',
+  already_streaming: 'it has a stream',
+  auth_hold: 'its account is on hold after rejected logins; correct it first',
+} as const;
 
 function unknown(name: string): PageAnswer {
   return problem(404, 'endpoint_unknown', `no endpoint ${publicMessage(name)}`);
@@ -75,6 +83,9 @@ function list(fleet: Fleet, query: URLSearchParams): PageAnswer {
   const limit = Number(limitText);
   if (!/^\d{1,4}$/.test(limitText) || limit < 1 || limit > MAX_LIMIT)
     return problem(400, 'query_invalid', `limit must be between 1 and ${MAX_LIMIT}`);
+  const wantedMode = query.get('mode');
+  if (wantedMode !== null && !MODES.some((mode) => mode === wantedMode))
+    return problem(400, 'query_invalid', `mode must be one of ${MODES.join(', ')}`);
   const all = [...fleet.endpoints().values()].sort((a, b) => (a.config.name < b.config.name ? -1 : 1));
   const byMode: Record<string, number> = Object.fromEntries(MODES.map((mode) => [mode, 0]));
   for (const endpoint of all) byMode[shownMode(endpoint)]!++;
@@ -97,9 +108,10 @@ function list(fleet: Fleet, query: URLSearchParams): PageAnswer {
       foreign: fleet.foreign(),
       incident: incident
         ? {
-            since: iso(fleet.now() - (fleet.monotonic() - incident.since)),
+            since: isoOf(incident.since, fleet),
             share: Math.round(incident.share * 1_000) / 1_000,
             held: byMode.held,
+            until: isoOf(fleet.incidentOverAt() ?? fleet.monotonic(), fleet),
           }
         : null,
       byMode,
@@ -113,8 +125,7 @@ function list(fleet: Fleet, query: URLSearchParams): PageAnswer {
 function itemOf(endpoint: Endpoint, fleet: Fleet) {
   const { config, mode, status } = endpoint;
   const { machine, facts, loop, lastPoll, credentials } = status;
-  const epoch = (monotonic: number | undefined) =>
-    monotonic === undefined ? null : iso(fleet.now() + (monotonic - fleet.monotonic()));
+  const epoch = (monotonic: number | undefined) => (monotonic === undefined ? null : isoOf(monotonic, fleet));
   const stream = loop?.view;
   const budget = machine.budget(fleet.monotonic());
   const nextTrial = mode.kind === 'polling' ? loop?.attemptAtMs : undefined;
@@ -143,7 +154,7 @@ function itemOf(endpoint: Endpoint, fleet: Fleet) {
       openedAt: stream ? iso(Number(stream.openedAtNanos / 1_000_000n)) : null,
       bytes: stream?.bytes ?? null,
       events: stream?.events ?? null,
-      lastByteAt: epoch(stream?.lastByteAt),
+      lastByteAt: stream && stream.bytes > 0 ? epoch(stream.lastByteAt) : null,
       lastEventId: shown(stream?.lastEventId),
     },
     budget: { failures: budget.failures, window: formatDuration(fleet.window), firstAt: epoch(budget.firstAt) },
@@ -171,6 +182,14 @@ function reasonOf({ mode }: Endpoint): string | null {
 /** What a BMC said, as people may see it. */
 function shown(text: string | undefined): string | null {
   return text === undefined ? null : publicMessage(text);
+}
+
+/** Two looks at one moment must not differ by what two clocks differ. */
+const MOMENT_MS = 10;
+
+function isoOf(monotonic: number, fleet: Fleet): string {
+  const offset = Math.round((fleet.now() - fleet.monotonic()) / MOMENT_MS) * MOMENT_MS;
+  return iso(Math.round(monotonic) + offset);
 }
 
 function iso(epochMs: number): string {

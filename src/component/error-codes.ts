@@ -208,12 +208,12 @@ export const ERROR_CODES = {
   endpoint_source: {
     cause: 'A file or a discovery that names endpoints cannot be read, or its list has a mistake.',
     effect: 'Its last good list stays in force; no endpoint is disturbed.',
-    remedy: 'The message names the source and the first mistakes.',
+    remedy: 'Correct the item that the message names. A discovery that is down is asked again by itself.',
   },
   fleet_unwell: {
     cause: 'A source of endpoints is stale, most of the fleet fails at once, or most endpoints have not been read.',
     effect: 'What the BMCs hold is read when they are back; the other endpoints go on.',
-    remedy: 'Look at the management network and at the source that the message names. It heals by itself.',
+    remedy: 'Look at the source that the message names, or else at the management network.',
   },
   bmc_link_refused: {
     cause: 'A link or redirect of the BMC leaves its own scheme, host, port or `/redfish/`.',

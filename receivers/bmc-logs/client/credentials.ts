@@ -41,6 +41,8 @@ export interface CredentialsOptions {
   /** Ends a session. */
   readonly logout: (location: string, headers: Headers, signal: AbortSignal) => Promise<{ readonly status: number }>;
   readonly onHold: (untilMs: number) => void;
+  /** Another account is there. */
+  readonly onLifted: () => void;
 }
 
 export type Headers = Readonly<Record<string, string>>;
@@ -81,11 +83,12 @@ export class Credentials {
     this.#options = options;
   }
 
-  /** How requests prove themselves now, for people. */
-  get kind(): 'none' | 'basic' | 'session' {
+  /** How requests prove themselves, for people; undefined: nothing was accepted yet. */
+  get kind(): 'none' | 'basic' | 'session' | undefined {
     const { auth } = this.#options;
     if (!auth || auth.mode === 'none') return 'none';
-    return this.#session ? 'session' : 'basic';
+    if (this.#session) return 'session';
+    return this.#proven === undefined ? undefined : 'basic';
   }
 
   /** Until when no request with credentials leaves; milliseconds since the epoch. */
@@ -245,9 +248,12 @@ export class Credentials {
 
   /** A changed account lifts the hold. */
   #checkHold(account: string): void {
-    const { state, endpoint } = this.#options;
+    const { state, endpoint, onLifted } = this.#options;
     const { hold } = state.current;
-    if (hold !== undefined && hold.account !== account) state.update({ hold: undefined });
+    if (hold !== undefined && hold.account !== account) {
+      if (this.holdUntilMs !== undefined) onLifted();
+      state.update({ hold: undefined });
+    }
     const until = this.holdUntilMs;
     if (until === undefined) return;
     const text = `${endpoint}: logins were rejected, the account is left alone until ${new Date(until).toISOString()}`;

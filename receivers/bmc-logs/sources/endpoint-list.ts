@@ -14,33 +14,43 @@ const FIELDS: Readonly<Record<string, 'name' | 'machine_id' | 'mode'>> = {
   __mode: 'mode',
 };
 
+export interface ListOptions {
+  /** A discovery must not bring secrets, nor paths of files to read them from. */
+  readonly groupsOnly?: boolean;
+  /** Where an item stands, for people. */
+  readonly placeOf?: ((path: readonly PropertyKey[]) => string | undefined) | undefined;
+}
+
 /**
  * Reads a list of endpoints: endpoint objects, or groups of targets as Prometheus http_sd has them. All or nothing: a list
  * with a mistake in it is not taken in part.
- * @param options.groupsOnly a discovery must not bring secrets, nor paths of files to read them from
  * @throws OutbandError `endpoint_source`
  */
 export function parseEndpointList(
   list: unknown,
   defaults: EndpointDefaults,
-  { groupsOnly = false }: { readonly groupsOnly?: boolean } = {},
+  { groupsOnly = false, placeOf = () => undefined }: ListOptions = {},
 ): EndpointSettings[] {
   if (!Array.isArray(list)) throw unusable('is no list');
   if (groupsOnly && !(list as Json[]).every(isGroup)) throw unusable('must hold groups with targets and labels only');
-  const items = (list as Json[]).flatMap((item) => (isGroup(item) ? endpointsOf(item) : [item]));
+  const items = (list as Json[]).flatMap((item, index) =>
+    (isGroup(item) ? endpointsOf(item) : [item]).map((one) => ({ one, index })),
+  );
   if (items.length > MAX_ENDPOINTS) throw unusable(`has more than ${MAX_ENDPOINTS} endpoints`);
   const mistakes: string[] = [];
   const names = new Set<string>();
-  const endpoints = items.flatMap((item, index) => {
-    const parsed = endpoint.safeParse(item);
+  const note = (path: readonly PropertyKey[], text: string) =>
+    mistakes.push(`${placeOf(path) ?? path[0]?.toString()} ${path.slice(1).map(String).join('::')}: ${text}`);
+  const endpoints = items.flatMap(({ one, index }) => {
+    const parsed = endpoint.safeParse(one);
     if (!parsed.success) {
-      for (const { path, message } of parsed.error.issues) mistakes.push(`${[index, ...path].join('::')}: ${message}`);
+      for (const { path, message } of parsed.error.issues) note([index, ...path], message);
       return [];
     }
     const { name, address, tls } = parsed.data;
     const mistake = addressMistake(address, tls?.insecure ?? defaults.tls?.insecure ?? false);
-    if (mistake) mistakes.push(`${index}::address: ${mistake}`);
-    if (names.has(name)) mistakes.push(`${index}::name: duplicate endpoint name "${name}"`);
+    if (mistake) note([index, 'address'], mistake);
+    if (names.has(name)) note([index, 'name'], `duplicate endpoint name "${name}"`);
     names.add(name);
     return [parsed.data];
   });

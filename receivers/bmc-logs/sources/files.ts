@@ -1,5 +1,5 @@
 import { glob, readFile, stat } from 'node:fs/promises';
-import { parse } from 'yaml';
+import { LineCounter, parseDocument } from 'yaml';
 import { OutbandError } from '../../../src/component/errors.ts';
 import { MAX_LIST_BYTES } from './endpoint-list.ts';
 
@@ -9,21 +9,45 @@ export interface RawList {
   readonly text: string;
   /** @throws OutbandError `endpoint_source` */
   parse(): unknown;
+  /** Where an item stands, for people: `file:line:column`; undefined where that cannot be told. */
+  placeOf?(path: readonly PropertyKey[]): string | undefined;
 }
 
 /**
- * The lists in all files that a path or a glob names, one after the other.
- * @throws OutbandError `endpoint_source` when one cannot be read; a glob without a match is an empty list
+ * The files that a path or a glob names.
+ * @returns a path that is no glob, also when there is no such file
  */
-export async function readEndpointFiles(pattern: string): Promise<RawList> {
-  const isGlob = /[*?[{]/.test(pattern);
-  const paths: string[] = isGlob ? [] : [pattern];
-  if (isGlob) for await (const path of glob(pattern)) paths.push(path);
-  paths.sort();
-  const texts = await Promise.all(paths.map(readText));
+export async function findFiles(pattern: string): Promise<string[]> {
+  if (!/[*?[{]/.test(pattern)) return [pattern];
+  const paths: string[] = [];
+  for await (const path of glob(pattern)) paths.push(path);
+  return paths.sort();
+}
+
+/** @throws OutbandError `endpoint_source` when the file cannot be read */
+export async function readEndpointFile(path: string): Promise<RawList> {
+  const text = await readText(path);
+  // JSON is YAML, and a hundred times faster to read as what it is.
+  if (path.endsWith('.json')) return { text, parse: () => parseJson(path, text) };
+  const lines = new LineCounter();
+  let document: ReturnType<typeof parseDocument> | undefined;
   return {
-    text: texts.join('\0'),
-    parse: () => texts.flatMap((text, index) => parseList(text, paths[index]!)),
+    text,
+    parse: () => {
+      document = parseDocument(text, { lineCounter: lines });
+      const [mistake] = document.errors;
+      if (mistake) throw unusable(path, mistake.message.split('\n')[0]!.replace(/:$/, ''));
+      return document.toJS({ maxAliasCount: 100 });
+    },
+    placeOf: (steps) => {
+      for (let depth = steps.length; depth > 0; depth--) {
+        const node = document?.getIn(steps.slice(0, depth), true) as { range?: readonly number[] } | undefined;
+        if (!node?.range) continue;
+        const { line, col } = lines.linePos(node.range[0]!);
+        return `${path}:${line}:${col}`;
+      }
+      return path;
+    },
   };
 }
 
@@ -32,22 +56,18 @@ async function readText(path: string): Promise<string> {
     if ((await stat(path)).size > MAX_LIST_BYTES) throw new Error(`larger than ${MAX_LIST_BYTES} bytes`);
     return await readFile(path, 'utf8');
   } catch (cause) {
-    throw unusable(path, cause);
+    throw unusable(path, (cause as Error).message, cause);
   }
 }
 
-function parseList(text: string, path: string): unknown[] {
+function parseJson(path: string, text: string): unknown {
   try {
-    // JSON is YAML, and a hundred times faster to read as what it is.
-    const list: unknown = path.endsWith('.json') ? JSON.parse(text) : parse(text, { maxAliasCount: 100 });
-    if (!Array.isArray(list)) throw new Error('no list of endpoints');
-    return list;
+    return JSON.parse(text);
   } catch (cause) {
-    throw unusable(path, cause);
+    throw unusable(path, (cause as Error).message, cause);
   }
 }
 
-function unusable(path: string, cause: unknown): OutbandError {
-  const why = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
+function unusable(path: string, why: string, cause?: unknown): OutbandError {
   return new OutbandError('endpoint_source', `${path}: ${why}`, { cause });
 }

@@ -53,6 +53,7 @@ function credentialsOf() {
     login: async () => ({ status: 404, token: undefined, location: undefined, body: '' }),
     logout: async () => ({ status: 204 }),
     onHold: (until) => holds.push(until),
+    onLifted: () => {},
   });
   return { credentials, holds, clock };
 }

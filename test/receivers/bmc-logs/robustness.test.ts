@@ -146,6 +146,7 @@ test('rejected logins count over restarts, so that a crash loop locks no account
       login: () => Promise.reject(new Error('no')),
       logout: async () => ({ status: 204 }),
       onHold: () => {},
+      onLifted: () => {},
     });
     // Two requests in a life that ends before the third.
     for (let n = 0; n < 2; n++)
@@ -182,7 +183,7 @@ test('the address of a discovery is told without what it holds of secrets', asyn
   const url = 'http://ops:hunter2@127.0.0.1:1/list?token=hunter3';
   const { read, lines } = await sourcesOf({ http_discovery: [{ url }] });
   await read();
-  const [line] = lines('a source of endpoints cannot be used; its last good list stays');
+  const [line] = lines('a source of endpoints cannot be used, and there is no earlier list of it');
   assert.doesNotMatch(JSON.stringify(line), /hunter/);
 });
 
@@ -259,6 +260,7 @@ test('a request whose reused connection is reset before any answer is repeated o
       account: () => Promise.reject(new Error('none')),
       state: new EndpointState({}, () => {}),
       onHold: () => {},
+      onLifted: () => {},
     },
     ...{ concurrency: 1, requestTimeoutMs: 5_000, bodyIdleTimeoutMs: 5_000, clock: systemClock },
     ...{ onRequest: () => {}, onRefusedLink: () => {} },
@@ -295,6 +297,7 @@ test('the end of an orphaned session by Basic that is rejected counts as a rejec
       return { status: headers.authorization === undefined ? 204 : 401 };
     },
     onHold: () => {},
+    onLifted: () => {},
   });
   credentials.learn('/redfish/v1/SessionService/Sessions');
   for (let n = 0; n < 5; n++) {

@@ -64,7 +64,7 @@ test('a glob reads all files that match, and sees those that come, change and go
   assert.deepEqual(names(), ['b']);
 });
 
-test('one bad file of a glob leaves all that its glob has named before', async (t) => {
+test('one bad file of a glob leaves what it has named before, and does not keep the others from changing', async (t) => {
   const folder = await temporaryDirectory(t);
   await writeFile(join(folder, 'a.yaml'), '[{ name: a, address: 10.0.0.1 }]');
   await writeFile(join(folder, 'b.yaml'), '[{ name: b, address: 10.0.0.2 }]');
@@ -73,7 +73,20 @@ test('one bad file of a glob leaves all that its glob has named before', async (
   await writeFile(join(folder, 'a.yaml'), '[{ name: c, address: 10.0.0.3 }]');
   await writeFile(join(folder, 'b.yaml'), '[{ name: b');
   await read();
-  assert.deepEqual(names(), ['a', 'b']);
+  assert.deepEqual(names(), ['c', 'b']);
+});
+
+test('a mistake in a file is told with the place where it stands', async (t) => {
+  const folder = await temporaryDirectory(t);
+  const path = join(folder, 'a.yaml');
+  await writeFile(path, '- { name: a, address: 10.0.0.1 }\n- name: b\n  adress: 10.0.0.2\n  mode: atuo\n');
+  const { read, lines, names } = await sourcesOf({ endpoint_files: [path] });
+  await read();
+  const [line] = lines('a source of endpoints cannot be used, and there is no earlier list of it');
+  const { error } = line!.fields as { error: Error };
+  assert.match(error.message, /a\.yaml:2:3 address: is required/);
+  assert.match(error.message, /a\.yaml:4:9 mode: must be one of auto, sse, periodic/);
+  assert.deepEqual(names(), []);
 });
 
 test('labels of a discovery map to fields; other double underscores are dropped, the rest stays', async (t) => {
