@@ -206,28 +206,35 @@ export class LogPoller {
   }
 
   async #poll(reason: ReadReason, signal: AbortSignal) {
+    let isDone = false;
     try {
-      return await this.#read(reason, signal);
+      const result = await this.#read(reason, signal);
+      isDone = result.failed === 0;
+      return result;
     } finally {
       this.#options.client.releaseIdle();
+      // A gap that could not be filled stays one, and is not left to the next reconcile.
+      if (reason === 'gap_fill') {
+        this.#gapFillDue ||= !isDone;
+        this.setPace();
+      }
     }
   }
 
   async #read(reason: ReadReason, signal: AbortSignal) {
-    const { config, clock } = this.#options;
-    const { logs, capabilities, coverage, stateFile } = this.#options;
+    const { config, clock, endpoint, machine, logs, capabilities, coverage, stateFile, events } = this.#options;
     // Whoever wished for a read until now gets this one.
     this.#pollAgain = false;
     const now = clock.monotonic();
     const { found, isNew } = await capabilities.logs(signal);
     if (isNew) logs.trustAgain();
-    if (isNew && found.isCut) this.#options.events.limit('services');
+    if (isNew && found.isCut) events.limit('services');
     if (this.#gapFillDue) this.#lastGapFillAt = now;
     this.#gapFillDue = false;
     const allServices = found.failures.length === 0;
     const problem = found.failures[0]?.error;
     // In mode `sse` logs only complete a stream; before the first one there is nothing to complete.
-    if (this.#options.endpoint.mode === 'sse' && !this.#everStreamed)
+    if (endpoint.mode === 'sse' && !this.#everStreamed)
       return { emitted: 0, unfinished: false, failed: 0, services: 0, error: problem };
     // Between two reconciles only those logs are read that the stream does not tell.
     const isPartial =
@@ -236,12 +243,12 @@ export class LogPoller {
       now - this.#lastReconcileAt < config.sse.reconcile_interval;
     if (reason === 'reconcile' && !isPartial) this.#lastReconcileAt = now;
     const services = isPartial ? found.services.filter(({ path }) => coverage.uncovered.has(path)) : found.services;
-    const { mode } = this.#options.machine;
+    const { mode } = machine;
     const keepForStream = mode.kind !== 'periodic' && !(mode.kind === 'polling' && mode.reason === 'sse_not_available');
     const readBefore = this.#readSinceOpened;
     const result = await logs.poll({ services, allServices: allServices && !isPartial, reason, keepForStream, signal });
     if (result.complete && this.#isStreaming) this.#readSinceOpened = true;
-    if (this.#isStreaming && reason !== 'periodic') this.#options.events.gapEntries(result.fresh, reason);
+    if (this.#isStreaming && reason !== 'periodic') events.gapEntries(result.fresh, reason);
     if (reason === 'reconcile' && readBefore) this.#awaitEvents(result.unjoined);
     if (result.failed > 0 || !allServices) capabilities.doubtLogs();
     if (result.failed < services.length) stateFile?.write(logs.lastIds);
@@ -275,11 +282,10 @@ export class LogPoller {
 
   /** While a stream is open and trusted, reads only check that it tells everything. */
   setPace(): void {
-    const { config, machine } = this.#options;
-    const { coverage } = this.#options;
+    const { config, machine, coverage } = this.#options;
     const streaming = machine.mode.kind === 'streaming';
-    const isCovered = coverage.uncovered.size === 0;
-    const interval = streaming && isCovered ? config.sse.reconcile_interval : config.periodic.logs_collection_interval;
+    const isTrusted = streaming && coverage.uncovered.size === 0 && !this.#gapFillDue;
+    const interval = isTrusted ? config.sse.reconcile_interval : config.periodic.logs_collection_interval;
     this.#target!.setInterval(interval, { mode: streaming ? 'stream' : 'poll' });
   }
 

@@ -88,9 +88,12 @@ export class BmcLogsReceiver implements Component {
       positions: this.#positions,
       onChange: (endpoint, what) => this.#judge(endpoint, what),
     };
-    const { config, host } = { config: this.#config, host: this.#host };
     this.#sources = new Sources({
-      ...{ receiver: this.#receiver, config, host, contexts: this.#contexts, store },
+      receiver: this.#receiver,
+      config: this.#config,
+      host: this.#host,
+      contexts: this.#contexts,
+      store,
       onChange: (merged) => this.#changed(merged),
       onStatus: () => this.#reportStatus(),
     });

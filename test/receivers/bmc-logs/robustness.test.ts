@@ -28,6 +28,7 @@ import { bmcReaders, pollOf, serviceAt } from '../../support/bmc-readers.ts';
 import { MemoryKeyValue, sourcesOf } from '../../support/endpoint-sources.ts';
 import { FakeClock, settle } from '../../support/fake-clock.ts';
 import { testHost } from '../../support/host.ts';
+import { scene } from '../../support/scene.ts';
 import { temporaryDirectory } from '../../support/storage.ts';
 
 const never = new AbortController().signal;
@@ -349,4 +350,28 @@ test('what one BMC says of itself, however long, keeps no positions of others fr
   await agent.itemWhen('bmc-1', ({ counters }) => counters.polls >= 5);
   const refused = agent.lines.filter(({ msg }) => msg.startsWith('positions could not be stored'));
   assert.deepEqual(refused, []);
+});
+
+test('a gap that could not be filled at once is filled as soon as the logs can be read, not at the next reconcile', async (t) => {
+  const { fleet, agent, allDelivered, verdict } = await scene(t, {
+    profiles: ['openbmc'],
+    receiver: `
+initial_history: all
+periodic: { logs_collection_interval: 100ms }
+sse: { initial_backoff: 5ms, max_backoff: 10ms, min_stream_lifetime: 5ms, reconcile_interval: 1h }`,
+  });
+  const bmc = fleet.bmc(0);
+  await fleet.waitFor(() => bmc.openStreams === 1);
+  bmc.append();
+  await allDelivered();
+  const entries = `${bmc.log().path}/Entries`;
+  bmc.faults.push({ kind: 'status', status: 500, path: entries });
+  bmc.mute = true;
+  bmc.append();
+  bmc.cutStreams();
+  await agent.line(({ msg }) => msg === 'the logs cannot be read');
+  await fleet.waitFor(() => bmc.openStreams === 1);
+  bmc.faults.length = 0;
+  await allDelivered();
+  assert.deepEqual(verdict().doubled, []);
 });
