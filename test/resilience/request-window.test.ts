@@ -20,9 +20,9 @@ test('a look counts nothing', () => {
   assert.equal(windows.look('a', 0).allowed, false);
 });
 
-test('a million clients are no more memory than the bound, and the latest are remembered', () => {
+test('a hundred thousand clients are no more memory than the bound, and the latest are remembered', () => {
   const windows = new RequestWindows(1, 60_000, 10_000);
-  for (let n = 0; n < 1_000_000; n++) windows.take(`client-${n}`, n / 1_000);
+  for (let n = 0; n < 100_000; n++) windows.take(`client-${n}`, n / 100);
   assert.equal(windows.size, 10_000);
-  assert.equal(windows.take('client-999999', 1_000).allowed, false);
+  assert.equal(windows.take('client-99999', 1_000).allowed, false);
 });
