@@ -110,7 +110,8 @@ export class BmcLogsReceiver implements Component {
           // A file that an endpoint needs may have come.
           if (this.#permanent && this.#merged) this.#changed(this.#merged);
           this.#reportStatus();
-          await this.#positions?.forgetGone(this.#names);
+          // While a source is away, an endpoint that is not named may be its.
+          if (this.#sources!.stale.length === 0) await this.#positions?.forgetGone(this.#names);
           return {};
         },
       },
