@@ -34,6 +34,8 @@ const { values } = parseArgs({
     sessions: { type: 'string' },
     /** Entries that each log holds from the start. */
     history: { type: 'string', default: '0' },
+    /** Where commands are taken; port 0: a free one. */
+    control: { type: 'string', default: '127.0.0.1:0' },
   },
 });
 
@@ -129,7 +131,8 @@ const control = createServer((request, response) => {
 /** Reads of the first log. */
 const reads = (one: SimulatedBmc) => one.journal.filter(({ path }) => path === `${one.log().path}/Entries`).length;
 const openStreams = () => fleet.bmcs.reduce((sum, one) => sum + one.openStreams, 0);
-control.listen(0, '127.0.0.1', () => {
+const [controlHost, controlPort] = values.control.split(/:(?=\d+$)/);
+control.listen(Number(controlPort), controlHost, () => {
   const ready = {
     endpoints: fleet.bmcs.map(({ name, address }) => ({ name, address })),
     caFile,
