@@ -59,11 +59,13 @@ class ShapeScan {
   depth = 0;
   at = 0;
   readonly #text: string;
+  readonly #mostDepth: number;
   #containers = 0;
   #inString = false;
 
-  constructor(text: string) {
+  constructor(text: string, mostDepth = MAX_DEPTH) {
     this.#text = text;
+    this.#mostDepth = mostDepth;
   }
 
   /**
@@ -83,7 +85,7 @@ class ShapeScan {
       else if (code === OPEN_OBJECT || code === OPEN_LIST) {
         onBracket?.(code, at, depth);
         if (++this.#containers > MAX_CONTAINERS) throw new SyntaxError(`more than ${MAX_CONTAINERS} objects and lists`);
-        if (++depth > MAX_DEPTH) throw new SyntaxError(`nested deeper than ${MAX_DEPTH}`);
+        if (++depth > this.#mostDepth) throw new TooDeepError(`nested deeper than ${this.#mostDepth}`);
       } else if (code === CLOSE_OBJECT || code === CLOSE_LIST) {
         depth--;
         onBracket?.(code, at, depth);
@@ -93,6 +95,47 @@ class ShapeScan {
     this.depth = depth;
     this.#inString = inString;
   }
+}
+
+/** Of a longer body the members are parsed in turns: `JSON.parse` of 16 MiB takes a tenth of a second. */
+const LARGE_BODY_CHARS = 512 * 1024;
+
+/**
+ * The body of an answer, of any length; what is nested too deep is cut out of it.
+ * @param pause lets others have a turn
+ * @throws SyntaxError as {@link parseJson}, but not for nesting
+ */
+export async function parseBody(text: string, pause: () => Promise<void>): Promise<Json> {
+  const parse = (one: string) => (one.length > LARGE_BODY_CHARS ? parseLargeJson(one, pause) : parseJson(one));
+  try {
+    return await parse(text);
+  } catch (error) {
+    if (!(error instanceof TooDeepError)) throw error;
+    return await parse(cutDeep(text));
+  }
+}
+
+/** Nested deeper than anything that a BMC has to say. */
+class TooDeepError extends SyntaxError {}
+
+/**
+ * The text without what is nested deeper than {@link parseJson} takes: null stands there. One absurd entry must not hide the
+ * log that holds it.
+ */
+export function cutDeep(text: string): string {
+  const scan = new ShapeScan(text, Number.POSITIVE_INFINITY);
+  const kept: string[] = [];
+  let from = 0;
+  let start = 0;
+  scan.until(text.length, (code, at, depth) => {
+    if (depth !== MAX_DEPTH) return;
+    if (code === OPEN_OBJECT || code === OPEN_LIST) start = at;
+    else {
+      kept.push(text.slice(from, start), 'null');
+      from = at + 1;
+    }
+  });
+  return from === 0 ? text : kept.join('') + text.slice(from);
 }
 
 /** Characters that are looked at before others get a turn. */

@@ -233,3 +233,20 @@ test('systems and services over several pages are all found', async (t) => {
   });
   await allDelivered();
 });
+
+test('an entry of absurd depth hides no other entry, and comes without what is too deep', async (t) => {
+  const { fleet, sink, allDelivered } = await scene(t, {
+    profiles: ['openbmc'],
+    receiver: POLLED,
+    before: (all) => {
+      const bmc = all.bmc(0);
+      let deep: object = {};
+      for (let n = 0; n < 200; n++) deep = { a: deep };
+      bmc.log().extra = ({ sequence }) => (sequence === 2 ? { Oem: { Deep: deep } } : {});
+      for (let n = 0; n < 3; n++) bmc.append();
+    },
+  });
+  await allDelivered();
+  assert.equal(sink.records.length, 3);
+  assert.equal(fleet.truth.published, 3);
+});

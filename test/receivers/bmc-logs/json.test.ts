@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { parseJson, parseLargeJson } from '../../../receivers/bmc-logs/json.ts';
+import { cutDeep, parseJson, parseLargeJson } from '../../../receivers/bmc-logs/json.ts';
 import { forAll } from '../../support/property.ts';
 
 test('a byte order mark and raw control characters inside texts are read', () => {
@@ -51,3 +51,18 @@ test('others get a turn for each quarter of a megabyte', async () => {
   assert.deepEqual(parsed, { Members: members });
   assert.ok(turns >= 16, `${turns} turns`);
 });
+
+test('what is nested too deep is cut out, and nothing else', () =>
+  forAll(
+    fc.record({ value: fc.jsonValue({ maxDepth: 4 }), depth: fc.integer({ min: 1, max: 300 }) }),
+    ({ value, depth }) => {
+      const deep = `${'[{"a":'.repeat(depth)}1${'}]'.repeat(depth)}`;
+      const text = `{"before":${JSON.stringify(value)},"deep":${deep},"after":${JSON.stringify(value)}}`;
+      const read = parseJson(cutDeep(text)) as Record<string, unknown>;
+      assert.deepEqual(
+        [read.before, read.after],
+        [value, value].map((one) => JSON.parse(JSON.stringify(one))),
+      );
+      assert.equal(cutDeep(text) === text, depth <= 31);
+    },
+  ));
