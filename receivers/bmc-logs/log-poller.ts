@@ -284,8 +284,10 @@ export class LogPoller {
   setPace(): void {
     const { config, machine, coverage } = this.#options;
     const streaming = machine.mode.kind === 'streaming';
-    const isTrusted = streaming && coverage.uncovered.size === 0 && !this.#gapFillDue;
-    const interval = isTrusted ? config.sse.reconcile_interval : config.periodic.logs_collection_interval;
+    const isTrusted = coverage.uncovered.size === 0 && !this.#gapFillDue;
+    const { logs_collection_interval: often } = config.periodic;
+    const { reconcile_interval: rarely } = config.sse;
+    const interval = !streaming ? often : isTrusted ? rarely : Math.min(often, rarely);
     this.#target!.setInterval(interval, { mode: streaming ? 'stream' : 'poll' });
   }
 

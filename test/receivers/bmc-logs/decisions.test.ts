@@ -76,9 +76,7 @@ for (const refuse of [404, 503] as const)
     assert.equal(bmc.journal.filter(({ method }) => method === 'POST').length, 1);
   });
 
-test('an account that is on hold leads to polling after one window without a stream', {
-  timeout: 3_000,
-}, async (t) => {
+test('an account that is on hold leads to polling after one window without a stream', async (t) => {
   const { bmc, life } = await fleetOf(t, { count: 1 });
   bmc.auth = { ...ACCOUNT, sessions: { slots: 4 }, lockoutAfter: 4 };
   const agent = await life({ receiver: settings('wrong') });
@@ -116,9 +114,7 @@ test('requests under way when a hold begins do not make it longer', async () => 
   assert.deepEqual(minutes, [15]);
 });
 
-test('a stream that is asked for while one is being tried is tried at once, as the answer says', {
-  timeout: 3_000,
-}, async (t) => {
+test('a stream that is asked for while one is being tried is tried at once, as the answer says', async (t) => {
   const { bmc, life } = await fleetOf(t, { count: 1 });
   bmc.stream = { kind: 'status', status: 500 };
   const receiver = 'sse: { initial_backoff: 1h, max_backoff: 1h }\nperiodic: { logs_collection_interval: 1h }';
@@ -185,9 +181,7 @@ test('a restart remembers since when a BMC is polled', async (t) => {
   assert.ok(Math.abs(Date.parse(again) - Date.parse(since)) <= 5, `${since} became ${again}`);
 });
 
-test('endpoints that a restart finds downgraded do not hide an incident among the others', {
-  timeout: 5_000,
-}, async (t) => {
+test('endpoints that a restart finds downgraded do not hide an incident among the others', async (t) => {
   const directory = await temporaryDirectory(t);
   const { fleet, life } = await fleetOf(t, { count: 30 });
   const polled = fleet.bmcs.slice(0, 20);
