@@ -101,9 +101,9 @@ class ShapeScan {
 const LARGE_BODY_CHARS = 512 * 1024;
 
 /**
- * The body of an answer, of any length; what is nested too deep is cut out of it.
+ * The body of an answer, of any length. Of a list of members that holds something nested too deep, that is cut out.
  * @param pause lets others have a turn
- * @throws SyntaxError as {@link parseJson}, but not for nesting
+ * @throws SyntaxError as {@link parseJson}
  */
 export async function parseBody(text: string, pause: () => Promise<void>): Promise<Json> {
   const parse = (one: string) => (one.length > LARGE_BODY_CHARS ? parseLargeJson(one, pause) : parseJson(one));
@@ -111,7 +111,10 @@ export async function parseBody(text: string, pause: () => Promise<void>): Promi
     return await parse(text);
   } catch (error) {
     if (!(error instanceof TooDeepError)) throw error;
-    return await parse(cutDeep(text));
+    const rest = await parse(cutDeep(text));
+    // Without a list of members there is nothing that the cut has saved.
+    if (isObject(rest) && objectsOf(rest.Members).length > 0) return rest;
+    throw error;
   }
 }
 
