@@ -6,7 +6,7 @@ import { KeySet, wordOf } from './key-set.ts';
 /** Keys that are kept although the log does not show them any more. */
 const ALWAYS_KEPT = 2_048;
 /** Of a longer log the older entries are known by lying below the floor. */
-const MOST_KNOWN = 20_000;
+const MOST_KNOWN = 5_000;
 /** Entries that no floor tells apart, having no time or all the same, are told again in part beyond this. */
 const MOST_HELD = 100_000;
 /** New entries this much before the newest known one: the clock of the BMC was set. */

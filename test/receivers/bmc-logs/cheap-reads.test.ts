@@ -76,7 +76,7 @@ function nothingAmiss({ verdict }: Scene): void {
 
 const optionsOf = (lines: readonly JournalLine[]) => lines.map(({ query }) => decodeURIComponent(query));
 
-describe('cheap reads of a log', { concurrency: 4 }, () => {
+describe('cheap reads of a log', { concurrency: 8 }, () => {
   test('a log that has not changed since its ETag costs one request of one line, whatever its length', async (t) => {
     const one = await longLog(t, { log: { etag: 'honest' } });
     await one.twoReads();

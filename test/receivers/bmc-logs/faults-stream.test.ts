@@ -348,7 +348,6 @@ const SHAPES: readonly (readonly [string, unknown, readonly string[]])[] = [
   ['Events that are an empty list', { Events: [] }, []],
   ['numbers for ids', { Events: [record('n', { EventId: 7, MemberId: 8, EventGroupId: 9 })] }, ['n']],
   ['an origin that is a text', { Events: [record('o', { OriginOfCondition: '/redfish/v1/Systems/1' })] }, ['o']],
-  ['a link that leads nowhere', { Events: [{ '@odata.id': '/redfish/v1/no/such' }] }, ['/redfish/v1/no/such']],
   [
     'a link that leads away',
     { Events: [{ '@odata.id': 'http://127.0.0.1:9/redfish/v1/x' }] },
@@ -370,6 +369,16 @@ for (const [what, body, expected] of SHAPES)
     );
     assert.equal(bmc.openStreams, 1);
   });
+
+test('a link that leads nowhere is told as such when its time is over, and the next event too', async () => {
+  const { stream, received } = bmcReaders({});
+  const data = (body: object) => ({ data: JSON.stringify(body), id: undefined });
+  await stream.take([data({ Events: [{ '@odata.id': '/redfish/v1/no/such' }] }), data({ Events: [record('after')] })]);
+  assert.deepEqual(
+    received.map(({ body }) => body),
+    ['/redfish/v1/no/such', 'after'],
+  );
+});
 
 test('an event that is only a link to its entry is told with what stands there, once', async (t) => {
   const { fleet, sink, allSettled, verdict } = await scene(t, { profiles: ['openbmc'], receiver: FAST });

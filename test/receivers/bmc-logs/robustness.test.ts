@@ -101,9 +101,9 @@ test('an endpoint stops in seconds although its BMC has outlasted the patience w
 test('a store that was away for long takes all positions when it is back, and the process lives', async () => {
   const store = new MemoryKeyValue();
   const positions = new Positions(store, testHost());
-  for (let n = 0; n < 200_000; n++) positions.change(`r${n % 5_000}/told/${n}`, () => '[]');
+  for (let n = 0; n < 150_000; n++) positions.change(`r${n % 5_000}/told/${n}`, () => '[]');
   await positions.close();
-  assert.equal(store.values.size, 200_000);
+  assert.equal(store.values.size, 150_000);
 });
 
 test('what is stored of one endpoint is listed without packing the positions of all others', async () => {
@@ -194,7 +194,7 @@ test('a page with more entries than one poll takes is read to its end by the nex
     Created: new Date(Date.parse('2026-11-01T00:00:00Z') + n * 1_000).toISOString(),
   }));
   const readers = bmcReaders({ resource: () => ({ Members }) });
-  for (let n = 0; n < 4; n++) await readers.logs.poll(pollOf([serviceAt('/redfish/v1/L')]));
+  for (let n = 0; n < 2; n++) await readers.logs.poll(pollOf([serviceAt('/redfish/v1/L')]));
   assert.equal(readers.received.length, 20_050);
 });
 
