@@ -470,3 +470,12 @@ test('commands do what the properties do', async (t) => {
   assert.equal(bmc.machine.facts.firmware, '3');
   assert.equal(await commandBmc(bmc, 'nothing', {}), false);
 });
+
+test('a fleet that is closed stays closed, though one of its BMCs was rebooting', async () => {
+  const fleet = await startBmcFleet({ count: 1 });
+  const { address } = fleet.bmc(0);
+  const rebooting = fleet.bmc(0).reboot({ downMs: 20 });
+  await fleet.close();
+  await rebooting;
+  await assert.rejects(fetch(`${address}/redfish/v1/`));
+});

@@ -74,6 +74,7 @@ export class SimulatedBmc {
   #tls: TlsIdentity | undefined;
   #lastConnection = 0;
   #inFlight = 0;
+  #hasEnded = false;
   #eventId = 0;
 
   constructor(options: SimulatedBmcOptions) {
@@ -161,7 +162,13 @@ export class SimulatedBmc {
 
   /** Listens, on the same port every time. */
   async up(): Promise<void> {
-    await this.#listener.up();
+    if (!this.#hasEnded) await this.#listener.up();
+  }
+
+  /** Gone for good: a reboot that is under way does not bring it back. */
+  async end(): Promise<void> {
+    this.#hasEnded = true;
+    await this.down();
   }
 
   /** Gone from the network: refuses connections, all open ones are cut. */

@@ -70,7 +70,7 @@ export async function startBmcFleet(options: FleetOptions): Promise<BmcFleet> {
     bmc: (index) => bmcs[index]!,
     waitFor: (predicate) => watchers.until(predicate),
     close: async () => {
-      await Promise.all(bmcs.map((bmc) => bmc.down()));
+      await Promise.all(bmcs.map((bmc) => bmc.end()));
     },
   };
 }
