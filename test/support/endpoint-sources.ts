@@ -1,8 +1,10 @@
+import type { TestContext } from 'node:test';
 import { TlsContexts } from '../../receivers/bmc-logs/client/tls.ts';
 import { bmcLogsConfig } from '../../receivers/bmc-logs/config.ts';
 import type { EndpointSettings } from '../../receivers/bmc-logs/endpoint-settings.ts';
 import { Sources } from '../../receivers/bmc-logs/sources/sources.ts';
 import type { KeyValue } from '../../src/component/storage.ts';
+import { type Discovery, startDiscovery } from '../simulators/bmc/discovery.ts';
 import { testHost } from './host.ts';
 
 /** A store in memory with the limits of a real one. */
@@ -68,4 +70,16 @@ export async function sourcesOf(section: object, store?: KeyValue) {
     /** Ends the reads under way. */
     stop: () => stopped.abort(),
   };
+}
+
+/** A discovery that ends with the test. */
+export async function discoveryOf(t: TestContext, first?: Parameters<typeof startDiscovery>[0]): Promise<Discovery> {
+  const discovery = await startDiscovery(first);
+  t.after(() => discovery.close());
+  return discovery;
+}
+
+/** Groups as a discovery answers them, one for each name. */
+export function group(...names: readonly string[]) {
+  return names.map((name) => ({ targets: ['10.0.0.1'], labels: { __name: name } }));
 }

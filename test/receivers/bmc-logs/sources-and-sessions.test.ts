@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { TlsContexts } from '../../../receivers/bmc-logs/client/tls.ts';
 import { KeptList } from '../../../receivers/bmc-logs/sources/kept-list.ts';
 import { makeCertificates } from '../../simulators/bmc/certificates.ts';
-import { type Discovery, startDiscovery, writeEndpointsFile } from '../../simulators/bmc/discovery.ts';
+import { writeEndpointsFile } from '../../simulators/bmc/discovery.ts';
 import { startBmcFleet } from '../../simulators/bmc/fleet.ts';
 import { startOtlpSink } from '../../simulators/otlp-sink/sink.ts';
 import { bmcConfig, durableConfig } from '../../support/bmc-config.ts';
 import { bmcReaders, pollOf, serviceAt } from '../../support/bmc-readers.ts';
-import { MemoryKeyValue, sourcesOf } from '../../support/endpoint-sources.ts';
+import { discoveryOf, group, MemoryKeyValue, sourcesOf } from '../../support/endpoint-sources.ts';
 import { fastClock } from '../../support/fast-clock.ts';
 import { agentOf } from '../../support/run-agent.ts';
 import { scene } from '../../support/scene.ts';
@@ -18,15 +18,6 @@ import { temporaryDirectory } from '../../support/storage.ts';
 
 /** Files are looked at every 5 s: so many times faster that is a fraction of a second. */
 const SPEED = 50;
-
-async function discoveryOf(t: TestContext, first?: Parameters<typeof startDiscovery>[0]): Promise<Discovery> {
-  const discovery = await startDiscovery(first);
-  t.after(() => discovery.close());
-  return discovery;
-}
-
-const group = (...names: readonly string[]) =>
-  names.map((name) => ({ targets: ['10.0.0.1'], labels: { __name: name } }));
 
 test('a session is ended at the stop when no idle connection is left', async (t) => {
   const { fleet, agent } = await scene(t, {

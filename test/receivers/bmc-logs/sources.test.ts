@@ -5,11 +5,11 @@ import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import { shardOf } from '../../../receivers/bmc-logs/sources/shard.ts';
 import type { SimulatedBmc } from '../../simulators/bmc/bmc.ts';
-import { type Discovery, fleetTargets, startDiscovery, writeEndpointsFile } from '../../simulators/bmc/discovery.ts';
+import { type Discovery, fleetTargets, writeEndpointsFile } from '../../simulators/bmc/discovery.ts';
 import { type BmcFleet, startBmcFleet } from '../../simulators/bmc/fleet.ts';
 import { startOtlpSink } from '../../simulators/otlp-sink/sink.ts';
 import { bmcConfig } from '../../support/bmc-config.ts';
-import { MemoryKeyValue, sourcesOf } from '../../support/endpoint-sources.ts';
+import { discoveryOf, group, MemoryKeyValue, sourcesOf } from '../../support/endpoint-sources.ts';
 import { fastClock } from '../../support/fast-clock.ts';
 import { forAll } from '../../support/property.ts';
 import { agentOf } from '../../support/run-agent.ts';
@@ -19,15 +19,6 @@ import { temporaryDirectory } from '../../support/storage.ts';
 const UNUSABLE = 'a source of endpoints cannot be used; its last good list stays';
 const TWICE = 'two sources name the same endpoint; the earlier one counts';
 const endpointAt = (name: string, address = 'https://10.0.0.1') => ({ name, address });
-
-async function discoveryOf(t: TestContext, first?: Parameters<typeof startDiscovery>[0]): Promise<Discovery> {
-  const discovery = await startDiscovery(first);
-  t.after(() => discovery.close());
-  return discovery;
-}
-
-const group = (...names: readonly string[]) =>
-  names.map((name) => ({ targets: ['10.0.0.1'], labels: { __name: name } }));
 
 test('a file may be YAML or JSON, and hold endpoints or http_sd groups', async (t) => {
   const folder = await temporaryDirectory(t);
