@@ -96,7 +96,12 @@ export async function readService(options: ReadOptions): Promise<ReadResult> {
   let more: Pick<ReadResult, 'reset' | 'failedShortcut'> = {};
   for (let rekey = false; ; ) {
     const result = await walk(options, plan, rekey);
-    if (!('again' in result)) return { ...result, ...more };
+    if (!('again' in result)) {
+      // A read that broke off before it could tell whether links still name the same: all are fetched once more.
+      const isOpen = result.pages > 0 && !result.whole && cursor.resumeAt === undefined;
+      if (isOpen && cursor.linksReused) cursor.forgetLinks();
+      return { ...result, ...more };
+    }
     // Each assumption is given up once, so this ends.
     if (result.again === 'sequence_not_unique') {
       cursor.useSequence = false;

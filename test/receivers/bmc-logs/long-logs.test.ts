@@ -360,3 +360,28 @@ test('a ring of links that are used again: the new entry is read although the st
   await readers.logs.poll(pollOf([LOG]));
   assert.deepEqual(bodiesOf(readers).toSorted(), ['entry 1', 'entry 2', 'entry 3']);
 });
+
+test('a ring of links that are used again, and a page that fails: the entry behind the old link is read', async () => {
+  const numbered = (Id: string, number: number) =>
+    logEntry(Id, number, `entry ${number}`, { Oem: { Hpe: { EventNumber: number } } });
+  let entries = [numbered('1', 1), numbered('2', 2)];
+  let isBroken = false;
+  const readers = bmcReaders({
+    resource: (path, query) => {
+      if (path !== LOG.entries) return entries.find((each) => each['@odata.id'] === path);
+      if (query.has('page')) return isBroken ? undefined : { Members: [] };
+      const Members = entries.map((each) => ({ '@odata.id': each['@odata.id'] }));
+      return { Members, '@odata.nextLink': `${path}?page=1` };
+    },
+  });
+  await readers.logs.poll(pollOf([LOG]));
+  entries = [numbered('1', 3), numbered('2', 4), numbered('3', 5)];
+  isBroken = true;
+  await readers.logs.poll(pollOf([LOG]));
+  isBroken = false;
+  for (let n = 0; n < 2; n++) await readers.logs.poll(pollOf([LOG]));
+  assert.deepEqual(
+    bodiesOf(readers).toSorted(),
+    [1, 2, 3, 4, 5].map((number) => `entry ${number}`),
+  );
+});
