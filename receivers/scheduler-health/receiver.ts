@@ -8,7 +8,7 @@ import { type ComponentId, formatComponentId } from '../../src/component/id.ts';
 import type { RunResult, SchedulerSnapshot, TargetHandle, TargetSnapshot } from '../../src/component/scheduler.ts';
 import type { SchedulerHealthConfig } from './index.ts';
 import { schedulerMetrics, targetMetrics } from './metrics.ts';
-import { PendingEvents } from './pending-events.ts';
+import { type PendingEvents, pendingEvents } from './pending-events.ts';
 import { transitionRecord } from './transition-logs.ts';
 
 /** Targets whose metrics are made in one go: others have their turn before the next. */
@@ -40,7 +40,7 @@ export class SchedulerHealthReceiver implements Component {
     const { logs, metrics } = this.#next;
     if (logs) {
       const origin = { receiver: this.#id, target: this.#config.scheduler };
-      const events = new PendingEvents({ most: this.#config.max_pending_events, next: logs, host: this.#host, origin });
+      const events = pendingEvents({ most: this.#config.max_pending_events, next: logs, host: this.#host, origin });
       this.#events = events;
       events.start();
       this.#unlisten = scheduler.onTransition((event) =>
@@ -60,7 +60,7 @@ export class SchedulerHealthReceiver implements Component {
   async shutdown(signal: AbortSignal): Promise<void> {
     this.#unlisten?.();
     await this.#target?.unregister();
-    await this.#events?.stop(signal);
+    await this.#events?.stop(new RetryableError('shutting_down', 'the agent stops'), signal);
     this.#events = undefined;
   }
 
