@@ -1,6 +1,12 @@
 import type { Meter } from '@opentelemetry/api';
 import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
-import { MeterProvider, type MetricReader, type ResourceMetrics } from '@opentelemetry/sdk-metrics';
+import {
+  AggregationTemporality,
+  InstrumentType,
+  MeterProvider,
+  type MetricReader,
+  type ResourceMetrics,
+} from '@opentelemetry/sdk-metrics';
 import { agentResource } from '../component/agent-resource.ts';
 import { OutbandError } from '../component/errors.ts';
 
@@ -19,6 +25,20 @@ export interface OwnMetrics {
 }
 
 /**
+ * A gauge that nobody observes any more has no point. Cumulative gauges keep the last value of what is long gone, and alerts
+ * with it.
+ */
+export function temporalityOf(type: InstrumentType): AggregationTemporality {
+  return type === InstrumentType.OBSERVABLE_GAUGE ? AggregationTemporality.DELTA : AggregationTemporality.CUMULATIVE;
+}
+
+class PageExporter extends PrometheusExporter {
+  override selectAggregationTemporality(type: InstrumentType): AggregationTemporality {
+    return temporalityOf(type);
+  }
+}
+
+/**
  * The agent's own metrics, and the page at `http://<host>:<port>/metrics` that shows them.
  * @param readers other readers of the same numbers
  */
@@ -28,8 +48,7 @@ export function createOwnMetrics(
   readers: readonly MetricReader[] = [],
 ): OwnMetrics {
   const exporter =
-    page &&
-    new PrometheusExporter({ ...page, preventServerStart: true, withoutScopeInfo: true, withoutTargetInfo: true });
+    page && new PageExporter({ ...page, preventServerStart: true, withoutScopeInfo: true, withoutTargetInfo: true });
   const resource = agentResource(version);
   const provider = new MeterProvider({
     resource,
