@@ -29,8 +29,8 @@ export interface BackendSetup {
 /** What is a backend's own. */
 export interface BackendOptions {
   readonly index: number;
-  readonly keys?: webcrypto.CryptoKeyPair;
-  readonly instanceId?: string;
+  readonly keys?: webcrypto.CryptoKeyPair | undefined;
+  readonly instanceId?: string | undefined;
 }
 
 const NO_TICKET = 0x4000;

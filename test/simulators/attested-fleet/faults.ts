@@ -1,52 +1,25 @@
 import type { TcbName } from './tcb-levels.ts';
-import type { LeafKind } from './tls-authority.ts';
+
+const HANDSHAKE = ['handshakeStall', 'handshakeAlert', 'expiredLeaf', 'wrongName', 'foreignCa'] as const;
+const ANSWER = [
+  ...(['stallBody', 'trickleBody', 'resetBeforeHead', 'finBeforeHead', 'notHttp', 'hugeHead', 'html'] as const),
+  ...(['truncated', 'array', 'body3MB', 'gzipBomb', 'unknownEncoding', 'notJson'] as const),
+] as const;
+const REPORT = [
+  ...(['wrongNonce', 'replay', 'padded', 'wrongFingerprint', 'wrongBinding', 'quoteV5', 'badSignature'] as const),
+  ...(['foreignRoot', 'debugBit', 'unknownTcb', 'wrongRtmr3', 'duplicateImageHash', 'lateImageHash'] as const),
+  ...(['unlistedImage', 'wrongCompose', 'wrongMrConfig', 'wrongMeasurement', 'noGpu', 'gpuNonce', 'gpuFail'] as const),
+] as const;
+const ALL = new Set<unknown>([...HANDSHAKE, ...ANSWER, ...REPORT, 'delayHeaders', 'status', 'tcb', 'dropField']);
 
 /** What goes wrong before there is TLS. */
-export type HandshakeFault = 'handshakeStall' | 'handshakeAlert' | Exclude<LeafKind, 'good'>;
+export type HandshakeFault = (typeof HANDSHAKE)[number];
 
-/** What goes wrong with the answer, whatever the report says. */
-export type AnswerFault =
-  | 'stallBody'
-  /** One byte per second. */
-  | 'trickleBody'
-  | 'resetBeforeHead'
-  | 'finBeforeHead'
-  | 'notHttp'
-  | 'hugeHead'
-  | 'html'
-  | 'truncated'
-  | 'array'
-  | 'body3MB'
-  | 'gzipBomb'
-  | 'unknownEncoding'
-  | 'notJson'
-  | { readonly delayHeaders: number }
-  | { readonly status: number };
+/** What goes wrong with the answer, whatever the report says. `trickleBody`: one byte per second. */
+export type AnswerFault = (typeof ANSWER)[number] | { readonly delayHeaders: number } | { readonly status: number };
 
 /** What is wrong with the report. */
-export type ReportFault =
-  | 'wrongNonce'
-  | 'replay'
-  | 'padded'
-  | 'wrongFingerprint'
-  | 'wrongBinding'
-  | 'quoteV5'
-  | 'badSignature'
-  | 'foreignRoot'
-  | 'debugBit'
-  | 'unknownTcb'
-  | 'wrongRtmr3'
-  | 'duplicateImageHash'
-  | 'lateImageHash'
-  | 'unlistedImage'
-  | 'wrongCompose'
-  | 'wrongMrConfig'
-  | 'wrongMeasurement'
-  | 'noGpu'
-  | 'gpuNonce'
-  | 'gpuFail'
-  | { readonly tcb: TcbName }
-  | { readonly dropField: string };
+export type ReportFault = (typeof REPORT)[number] | { readonly tcb: TcbName } | { readonly dropField: string };
 
 /** What a backend does instead of what it should. */
 export type Fault = HandshakeFault | AnswerFault | ReportFault;
@@ -64,26 +37,16 @@ export interface FaultOptions {
 /** What a report can be signed with. */
 export type Algo = 'ecdsa' | 'ed25519';
 
-const HANDSHAKE: readonly Fault[] = ['handshakeStall', 'handshakeAlert', 'expiredLeaf', 'wrongName', 'foreignCa'];
-const ANSWER: readonly Fault[] = [
-  ...(['stallBody', 'trickleBody', 'resetBeforeHead', 'finBeforeHead', 'notHttp', 'hugeHead', 'html'] as const),
-  ...(['truncated', 'array', 'body3MB', 'gzipBomb', 'unknownEncoding', 'notJson'] as const),
-];
-const REPORT: readonly Fault[] = [
-  ...(['wrongNonce', 'replay', 'padded', 'wrongFingerprint', 'wrongBinding', 'quoteV5', 'badSignature'] as const),
-  ...(['foreignRoot', 'debugBit', 'unknownTcb', 'wrongRtmr3', 'duplicateImageHash', 'lateImageHash'] as const),
-  ...(['unlistedImage', 'wrongCompose', 'wrongMrConfig', 'wrongMeasurement', 'noGpu', 'gpuNonce', 'gpuFail'] as const),
-];
-const WITH_VALUE = ['delayHeaders', 'status', 'tcb', 'dropField'];
-
 /** Whether a fault is acted out before TLS. */
 export function isHandshakeFault(fault: Fault): fault is HandshakeFault {
-  return HANDSHAKE.includes(fault);
+  return (HANDSHAKE as readonly Fault[]).includes(fault);
 }
 
 /** Whether a fault is acted out by what is sent, not by what the report says. */
 export function isAnswerFault(fault: Fault): fault is AnswerFault {
-  return typeof fault === 'string' ? ANSWER.includes(fault) : 'delayHeaders' in fault || 'status' in fault;
+  return typeof fault === 'string'
+    ? (ANSWER as readonly Fault[]).includes(fault)
+    : 'delayHeaders' in fault || 'status' in fault;
 }
 
 /** The faults of one backend, first come, first acted out. */
@@ -96,11 +59,8 @@ export class FaultList {
   }
 
   add(fault: Fault, options: FaultOptions = {}): void {
-    const isKnown =
-      typeof fault === 'string'
-        ? [...HANDSHAKE, ...ANSWER, ...REPORT].includes(fault)
-        : WITH_VALUE.includes(Object.keys(fault)[0] ?? '');
-    if (!isKnown) throw new Error(`no fault ${JSON.stringify(fault)}`);
+    const name = typeof fault === 'string' ? fault : Object.keys(fault)[0];
+    if (!ALL.has(name)) throw new Error(`no fault ${JSON.stringify(fault)}`);
     this.#active.push({ fault, options, left: options.times ?? Number.POSITIVE_INFINITY });
   }
 

@@ -1,9 +1,8 @@
-import type { SecureVersion } from 'node:tls';
-import { createSecureContext } from 'node:tls';
+import { createSecureContext, type SecureVersion } from 'node:tls';
 import type { Clock } from '../../../src/component/clock.ts';
 import { systemClock } from '../../../src/platform/system-clock.ts';
 import { Watchers } from '../watchers.ts';
-import { Backend, type BackendSetup } from './backend.ts';
+import { Backend, type BackendOptions, type BackendSetup } from './backend.ts';
 import { type Blackhole, startBlackhole } from './blackhole.ts';
 import { makeKeys, pemChain } from './certify.ts';
 import { type Declared, Directory } from './directory.ts';
@@ -45,257 +44,173 @@ export interface AttestedFleetOptions {
   readonly gpu?: boolean;
 }
 
-/** Starts a fleet; all of it listens on loopback, on free ports. */
-export async function startAttestedFleet(options: AttestedFleetOptions = {}): Promise<AttestedFleet> {
-  const fleet = await AttestedFleet.prepare(options);
-  await fleet.start(options);
-  return fleet;
-}
-
-interface Parts {
-  readonly setup: BackendSetup;
-  readonly pccs: Pccs;
-  readonly nras: Nras;
-  readonly rootCa: string;
-  readonly watchers: Watchers;
-  readonly stopping: AbortController;
-}
-
 const DOMAIN = 'fleet.localhost';
 
 /** A fleet of backends that attest themselves, behind a balancer, with the services their verification needs. */
-export class AttestedFleet {
-  readonly domain = DOMAIN;
-  /** PEM of who signed the TLS certificates. */
-  readonly tlsCa: string;
-  /** PEM of the root of the quotes. */
-  readonly rootCa: string;
-  readonly nrasIssuer = NRAS_ISSUER;
-  readonly osImageHash = WORKLOAD.osImageHash;
-  readonly composeHash = WORKLOAD.composeHash;
-  readonly measurements = WORKLOAD.measurements;
-  readonly backends: Backend[] = [];
-  readonly pccsControl: Pccs;
-  readonly nrasControl: Nras;
-  readonly #setup: BackendSetup;
-  readonly #watchers: Watchers;
-  readonly #stopping: AbortController;
-  readonly #directory = new Directory(this.backends);
-  readonly #router: Router;
-  readonly #proxy: SniProxy;
-  readonly #base: TlsListener;
-  readonly #pccs: HttpListener;
-  readonly #nras: HttpListener;
-  readonly #blackholes: Blackhole[] = [];
+export type AttestedFleet = Awaited<ReturnType<typeof startAttestedFleet>>;
 
-  private constructor({ setup, pccs, nras, rootCa, watchers, stopping }: Parts, policy: Policy) {
-    const { authority, ledger, clock, random } = setup;
-    this.tlsCa = authority.ca;
-    this.rootCa = rootCa;
-    this.pccsControl = pccs;
-    this.nrasControl = nras;
-    this.#setup = setup;
-    this.#watchers = watchers;
-    this.#stopping = stopping;
-    const baseContext = makeKeys()
-      .then((keys) => authority.leaf('good', keys))
-      .then((leaf) => createSecureContext({ ...leaf }));
-    this.#base = new TlsListener({
-      context: () => baseContext,
-      handle: (request, response) => {
-        this.#directory.handle(request, response);
-        ledger.changed();
-      },
-    });
-    const view = { domain: DOMAIN, backends: this.backends, ledger, random };
-    this.#router = new Router(view, policy, () => this.#base.port);
-    this.#proxy = new SniProxy(clock, ledger, (entry, ip) => this.#router.route(entry, ip));
-    this.#pccs = new HttpListener(
-      (request, response) => void pccs.handle(request, response).then(() => ledger.changed()),
-    );
-    this.#nras = new HttpListener(
-      (request, response) => void nras.handle(request, response).then(() => ledger.changed()),
-    );
-  }
-
-  /** Makes all keys and certificates. {@link startAttestedFleet} is what to call. */
-  static async prepare(options: AttestedFleetOptions): Promise<AttestedFleet> {
-    const { seed = 1, policy = roundRobin(), clock = systemClock } = options;
-    const { tickets = true, tls = {}, evidenceMs = 0, gpu = false } = options;
-    const now = () => Number(clock.now() / 1_000_000n);
-    const [own, foreign] = await Promise.all([makeHierarchy(now()), makeHierarchy(now())]);
-    const watchers = new Watchers();
-    const stopping = new AbortController();
-    const setup: BackendSetup = {
-      ...{ clock, random: seededRandom(seed), tls, evidenceMs, hasGpu: gpu, hasTickets: tickets },
-      authority: await TlsAuthority.make(DOMAIN),
-      quoters: { own: new Quoter(own), foreign: new Quoter(foreign) },
-      ledger: new Ledger(() => watchers.notify()),
-      stopped: stopping.signal,
-    };
-    const [pccs, nras, rootCa] = [new Pccs(own, now), await Nras.make(now), pemChain(own.root)];
-    return new AttestedFleet({ setup, pccs, nras, rootCa, watchers, stopping }, policy);
-  }
-
-  /** Starts everything. {@link startAttestedFleet} is what to call. */
-  async start({ n = 5, sharedKeys = [], instanceIds = [] }: AttestedFleetOptions): Promise<void> {
-    const shared = new Map<number, Awaited<ReturnType<typeof makeKeys>>>();
-    for (const group of sharedKeys) {
-      const keys = await makeKeys();
-      for (const index of group) shared.set(index, keys);
-    }
-    for (let index = 0; index < n; index++) {
-      const [keys, instanceId] = [shared.get(index), instanceIds[index]];
-      const own = { index, ...(keys && { keys }), ...(instanceId !== undefined && { instanceId }) };
-      this.backends.push(await Backend.start(this.#setup, own));
-    }
-    this.#directory.remember();
-    await Promise.all([this.#base.start(), this.#pccs.start(), this.#nras.start(), this.#proxy.accept()]);
-  }
-
-  /** Of the proxy, on 127.0.0.1. */
-  get port(): number {
-    return this.#proxy.port;
-  }
-
-  get pccs(): string {
-    return this.#pccs.url;
-  }
-
-  get nras(): string {
-    return this.#nras.url;
-  }
-
-  /** Where evidence is posted. */
-  get nrasUrl(): string {
-    return `${this.nras}/v3/attest/gpu`;
-  }
-
-  get jwksUrl(): string {
-    return `${this.nras}/.well-known/jwks.json`;
-  }
-
-  url(label: string): string {
-    return `https://${label}.${DOMAIN}:${this.port}`;
-  }
-
-  /** Whether the proxy takes `-i<N>` for the plain name. */
-  get ignoreIndex(): boolean {
-    return this.#router.ignoreIndex;
-  }
-
-  set ignoreIndex(ignores: boolean) {
-    this.#router.ignoreIndex = ignores;
-  }
-
-  /** Takes a backend out of balance and resets its connections. */
-  kill(i: number): void {
-    this.#directory.remember();
-    this.#backend(i).kill();
-    this.#watchers.notify();
-  }
-
-  revive(i: number): void {
-    this.#directory.remember();
-    this.#backend(i).healthy = true;
-    this.#watchers.notify();
-  }
-
-  async add(): Promise<Backend> {
-    const backend = await Backend.start(this.#setup, { index: this.backends.length });
-    this.#directory.remember();
-    this.backends.push(backend);
-    this.#watchers.notify();
-    return backend;
-  }
-
-  /** Renews key and certificate of a backend, or only the certificate; its reports may go on to name the old key. */
-  async rotate(
-    i: number,
-    options: { readonly reuseKey?: boolean; readonly staleReport?: boolean } = {},
-  ): Promise<void> {
-    await this.#backend(i).rotate(options);
-    this.#watchers.notify();
-  }
-
-  fault(i: number | 'all', fault: Fault, options: FaultOptions = {}): void {
-    for (const { faults } of i === 'all' ? this.backends : [this.#backend(i)]) faults.add(fault, options);
-  }
-
-  clearFaults(): void {
-    for (const { faults } of this.backends) faults.clear();
-  }
-
-  setPolicy(policy: Policy): void {
-    this.#router.setPolicy(policy);
-  }
-
-  /** What the count of backends is said to be; undefined: the truth. */
-  setDeclared(declared: Declared): void {
-    this.#directory.declared = declared;
-  }
-
-  /** Refuses new connections to the proxy. */
-  refuse(): void {
-    this.#proxy.refuse();
-  }
-
-  /** Takes connections again, on the same port. */
-  accept(): Promise<void> {
-    return this.#proxy.accept();
-  }
-
-  /** A port where a SYN gets no answer, until the fleet stops. */
-  async blackholePort(): Promise<number> {
-    const blackhole = await startBlackhole();
-    this.#blackholes.push(blackhole);
-    return blackhole.port;
-  }
-
-  /** The healthy backends that present each key. */
-  truth(): ReadonlyMap<string, number[]> {
-    const truth = new Map<string, number[]>();
-    for (const { healthy, fingerprint, index } of this.backends)
-      if (healthy) truth.set(fingerprint, [...(truth.get(fingerprint) ?? []), index]);
-    return truth;
-  }
-
-  ledger(): readonly LedgerEntry[] {
-    return this.#setup.ledger.entries;
-  }
-
-  counters() {
-    const { ledger } = this.#setup;
-    const sum = (of: (entry: LedgerEntry) => number) => ledger.entries.reduce((total, entry) => total + of(entry), 0);
-    return {
-      connections: ledger.entries.length,
-      /** Passed on and not over. */
-      open: ledger.open(),
-      requests: sum(({ requests }) => requests),
-      reports: this.backends.reduce((total, { reports }) => total + reports, 0),
-      resumed: sum(({ resumed }) => Number(resumed)),
-      counts: this.#directory.requests,
-      pccs: this.pccsControl.requests(),
-      nras: { ...this.nrasControl.requests },
-    };
-  }
-
-  /** Resolves as soon as the predicate holds; looked at whenever anything happens in the fleet. */
-  waitFor(predicate: () => boolean): Promise<void> {
-    return this.#watchers.until(predicate);
-  }
-
-  async stop(): Promise<void> {
-    this.#stopping.abort();
-    await this.#proxy.stop();
-    const listeners = [this.#base, this.#pccs, this.#nras, ...this.backends];
-    await Promise.all(listeners.map((listener) => listener.stop()));
-    await Promise.all(this.#blackholes.map((blackhole) => blackhole.close()));
-  }
-
-  #backend(i: number): Backend {
-    const backend = this.backends[i];
+/** Starts a fleet; all of it listens on loopback, on free ports. */
+export async function startAttestedFleet(options: AttestedFleetOptions = {}) {
+  const { n = 5, seed = 1, policy = roundRobin(), clock = systemClock } = options;
+  const now = () => Number(clock.now() / 1_000_000n);
+  const watchers = new Watchers();
+  const stopping = new AbortController();
+  const ledger = new Ledger(() => watchers.notify());
+  const random = seededRandom(seed);
+  const [own, foreign] = await Promise.all([makeHierarchy(now()), makeHierarchy(now())]);
+  const authority = await TlsAuthority.make(DOMAIN);
+  const setup: BackendSetup = {
+    ...{ clock, random, authority, ledger, tls: options.tls ?? {}, stopped: stopping.signal },
+    ...{ evidenceMs: options.evidenceMs ?? 0, hasGpu: options.gpu ?? false, hasTickets: options.tickets ?? true },
+    quoters: { own: new Quoter(own), foreign: new Quoter(foreign) },
+  };
+  const backends: Backend[] = [];
+  for (const one of await plan(n, options)) backends.push(await Backend.start(setup, one));
+  const backendAt = (i: number) => {
+    const backend = backends[i];
     if (!backend) throw new Error(`no backend ${i}`);
     return backend;
-  }
+  };
+
+  const directory = new Directory(backends);
+  const pccsControl = new Pccs(own, now);
+  const nrasControl = await Nras.make(now);
+  const [pccs, nras] = [pccsControl, nrasControl].map(
+    ({ handle }) =>
+      new HttpListener((request, response) => void handle(request, response).then(() => ledger.changed())),
+  ) as [HttpListener, HttpListener];
+  const baseContext = createSecureContext(await authority.leaf('good', await makeKeys()));
+  const base = new TlsListener({ context: async () => baseContext, handle: directory.handle });
+  const router = new Router({ domain: DOMAIN, backends, ledger, random }, policy, () => base.port);
+  const proxy = new SniProxy(clock, ledger, (entry, ip) => router.route(entry, ip));
+  await Promise.all([base.start(), pccs.start(), nras.start(), proxy.accept()]);
+  const blackholes: Blackhole[] = [];
+
+  return {
+    domain: DOMAIN,
+    /** Of the proxy, on 127.0.0.1. */
+    port: proxy.port,
+    /** PEM of who signed the TLS certificates. */
+    tlsCa: authority.ca,
+    /** PEM of the root of the quotes. */
+    rootCa: pemChain(own.root),
+    pccs: pccs.url,
+    nras: nras.url,
+    /** Where evidence is posted. */
+    nrasUrl: `${nras.url}/v3/attest/gpu`,
+    jwksUrl: `${nras.url}/.well-known/jwks.json`,
+    nrasIssuer: NRAS_ISSUER,
+    osImageHash: WORKLOAD.osImageHash,
+    composeHash: WORKLOAD.composeHash,
+    measurements: WORKLOAD.measurements,
+    backends: backends as readonly Backend[],
+    pccsControl,
+    nrasControl,
+
+    url: (label: string) => `https://${label}.${DOMAIN}:${proxy.port}`,
+
+    /** Whether the proxy takes `-i<N>` for the plain name. */
+    get ignoreIndex() {
+      return router.ignoreIndex;
+    },
+    set ignoreIndex(ignores: boolean) {
+      router.ignoreIndex = ignores;
+    },
+
+    /** Takes a backend out of balance and resets its connections. */
+    kill(i: number): void {
+      directory.remember();
+      backendAt(i).kill();
+      watchers.notify();
+    },
+
+    revive(i: number): void {
+      directory.remember();
+      backendAt(i).healthy = true;
+      watchers.notify();
+    },
+
+    async add(): Promise<Backend> {
+      const backend = await Backend.start(setup, { index: backends.length });
+      directory.remember();
+      backends.push(backend);
+      watchers.notify();
+      return backend;
+    },
+
+    /** Renews key and certificate of a backend, or only the certificate; its reports may go on to name the old key. */
+    async rotate(i: number, how: { readonly reuseKey?: boolean; readonly staleReport?: boolean } = {}): Promise<void> {
+      await backendAt(i).rotate(how);
+      watchers.notify();
+    },
+
+    fault(i: number | 'all', fault: Fault, which: FaultOptions = {}): void {
+      for (const { faults } of i === 'all' ? backends : [backendAt(i)]) faults.add(fault, which);
+    },
+
+    clearFaults(): void {
+      for (const { faults } of backends) faults.clear();
+    },
+
+    setPolicy: (next: Policy): void => router.setPolicy(next),
+
+    /** What the count of backends is said to be; undefined: the truth. */
+    setDeclared(declared: Declared): void {
+      directory.declared = declared;
+    },
+
+    /** Refuses new connections to the proxy. */
+    refuse: (): void => proxy.refuse(),
+
+    /** Takes connections again, on the same port. */
+    accept: (): Promise<void> => proxy.accept(),
+
+    /** A port where a SYN gets no answer, until the fleet stops. */
+    async blackholePort(): Promise<number> {
+      const blackhole = await startBlackhole();
+      blackholes.push(blackhole);
+      return blackhole.port;
+    },
+
+    /** The healthy backends that present each key. */
+    truth(): ReadonlyMap<string, number[]> {
+      const truth = new Map<string, number[]>();
+      for (const { healthy, fingerprint, index } of backends)
+        if (healthy) truth.set(fingerprint, [...(truth.get(fingerprint) ?? []), index]);
+      return truth;
+    },
+
+    ledger: (): readonly LedgerEntry[] => ledger.entries,
+
+    /** `open`: connections passed on and not over. */
+    counters: () => ({
+      connections: ledger.entries.length,
+      open: ledger.open(),
+      requests: ledger.entries.reduce((sum, { requests }) => sum + requests, 0),
+      resumed: ledger.entries.filter(({ resumed }) => resumed).length,
+      reports: backends.reduce((sum, { reports }) => sum + reports, 0),
+      counts: directory.requests,
+      pccs: pccsControl.requests(),
+      nras: { ...nrasControl.requests },
+    }),
+
+    /** Resolves as soon as the predicate holds; looked at whenever anything happens in the fleet. */
+    waitFor: (predicate: () => boolean): Promise<void> => watchers.until(predicate),
+
+    async stop(): Promise<void> {
+      stopping.abort();
+      await proxy.stop();
+      await Promise.all([base, pccs, nras, ...backends].map((listener) => listener.stop()));
+      await Promise.all(blackholes.map((blackhole) => blackhole.close()));
+    },
+  };
+}
+
+/** What each backend is given. */
+async function plan(n: number, { sharedKeys = [], instanceIds = [] }: AttestedFleetOptions): Promise<BackendOptions[]> {
+  const keys = await Promise.all(sharedKeys.map(makeKeys));
+  return Array.from({ length: n }, (_, index) => {
+    const group = sharedKeys.findIndex((indices) => indices.includes(index));
+    return { index, keys: keys[group], instanceId: instanceIds[index] };
+  });
 }

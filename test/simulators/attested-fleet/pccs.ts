@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type Collateral, makeCollateral } from './collateral.ts';
+import { type Collateral, makeCollateral, type SignedDocument } from './collateral.ts';
 import { FMSPC, type Hierarchy } from './hierarchy.ts';
 import type { TcbName } from './tcb-levels.ts';
 
@@ -55,32 +55,27 @@ export class Pccs {
       response.writeHead(document ? 503 : 404).end();
       return;
     }
-    const { pckCrl, rootCrl, tcbInfo, qeIdentity, pckChain, tcbChain } = await this.collateral();
-    const json = { 'content-type': 'application/json' };
-    const chain = encodeURIComponent(tcbChain);
-    switch (document) {
-      case 'pckCrl':
-        response
-          .writeHead(200, {
-            'content-type': 'application/pkix-crl',
-            'SGX-PCK-CRL-Issuer-Chain': encodeURIComponent(pckChain),
-          })
-          .end(pckCrl);
-        return;
-      case 'rootCrl':
-        response.writeHead(200, { 'content-type': 'text/plain' }).end(rootCrl.toString('hex'));
-        return;
-      case 'tcbInfo':
-        response
-          .writeHead(200, { ...json, 'TCB-Info-Issuer-Chain': chain })
-          .end(`{"tcbInfo":${tcbInfo.text},"signature":"${tcbInfo.signature}"}`);
-        return;
-      case 'qeIdentity':
-        response
-          .writeHead(200, { ...json, 'SGX-Enclave-Identity-Issuer-Chain': chain })
-          .end(`{"enclaveIdentity":${qeIdentity.text},"signature":"${qeIdentity.signature}"}`);
-    }
+    const collateral = await this.collateral();
+    const [type, body, issuer = '', chain = ''] = answerOf(document, collateral);
+    response.writeHead(200, { 'content-type': type, ...(issuer && { [issuer]: encodeURIComponent(chain) }) }).end(body);
   };
+}
+
+/** Content type and body, then the header that names the issuer, and the chain in it. */
+function answerOf(document: PccsDocument, collateral: Collateral): [string, string | Buffer, string?, string?] {
+  const { pckCrl, rootCrl, tcbInfo, qeIdentity, pckChain, tcbChain } = collateral;
+  const signed = (name: string, { text, signature }: SignedDocument) =>
+    `{"${name}":${text},"signature":"${signature}"}`;
+  switch (document) {
+    case 'pckCrl':
+      return ['application/pkix-crl', pckCrl, 'SGX-PCK-CRL-Issuer-Chain', pckChain];
+    case 'rootCrl':
+      return ['text/plain', rootCrl.toString('hex')];
+    case 'tcbInfo':
+      return ['application/json', signed('tcbInfo', tcbInfo), 'TCB-Info-Issuer-Chain', tcbChain];
+    case 'qeIdentity':
+      return ['application/json', signed('enclaveIdentity', qeIdentity), 'SGX-Enclave-Identity-Issuer-Chain', tcbChain];
+  }
 }
 
 /** There are only backends of one platform, beneath the platform's CA. */
