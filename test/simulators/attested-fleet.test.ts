@@ -1,18 +1,21 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect as connectTcp, createServer } from 'node:net';
+import { connect as connectTcp, createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
 import { QuoteVerifier } from '@phala/dcap-qvl';
 import { createLocalJWKSet, jwtVerify } from 'jose';
+import { systemClock } from '../../src/platform/system-clock.ts';
 import { readyLine, startChild } from '../support/child.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { readClientHello } from './attested-fleet/client-hello.ts';
 import { type LoggedEvent, replay, runtimeEvent } from './attested-fleet/event-log.ts';
 import type { Fault } from './attested-fleet/faults.ts';
 import { type AttestedFleet, type AttestedFleetOptions, startAttestedFleet } from './attested-fleet/fleet.ts';
+import { Ledger } from './attested-fleet/ledger.ts';
 import * as policies from './attested-fleet/policies.ts';
+import { SniProxy } from './attested-fleet/proxy.ts';
 import { seededRandom } from './attested-fleet/random.ts';
 import { TCB_STATUSES } from './attested-fleet/tcb-levels.ts';
 import { mrConfigId } from './attested-fleet/workload.ts';
@@ -409,6 +412,33 @@ test('the proxy passes a hello that comes byte by byte, and gives up on one that
   assert.equal(silent.closed, false);
   await clock.advance(1);
   await once(silent, 'close');
+});
+
+test('the proxy passes half-closes and resets, both ways', async (t) => {
+  const upstream = createServer({ allowHalfOpen: true }).listen(0, '127.0.0.1');
+  await once(upstream, 'listening');
+  const port = (upstream.address() as { port: number }).port;
+  const proxy = new SniProxy(systemClock, new Ledger(() => {}), () => port);
+  await proxy.accept();
+  t.after(() => Promise.all([proxy.stop(), upstream.close()]));
+  const hello = Buffer.from(`160301002d010000290303${'00'.repeat(33)}000213010100`, 'hex');
+  const ends = async () => {
+    const client = connectTcp({ port: proxy.port, host: '127.0.0.1', allowHalfOpen: true });
+    client.write(hello);
+    const [server] = (await once(upstream, 'connection')) as [Socket];
+    await once(server, 'data');
+    return [client, server] as const;
+  };
+  for (const [one, other] of [[0, 1] as const, [1, 0] as const]) {
+    const closing = await ends();
+    closing[one].end('asked');
+    assert.equal(Buffer.concat(await closing[other].toArray()).toString(), 'asked');
+    closing[other].end('answered');
+    assert.equal(Buffer.concat(await closing[one].toArray()).toString(), 'answered');
+    const resetting = await ends();
+    resetting[one].resetAndDestroy();
+    await assert.rejects(once(resetting[other].resume(), 'close'), { code: 'ECONNRESET' });
+  }
 });
 
 test('a fleet as a process takes commands', async () => {

@@ -1,7 +1,7 @@
 import { randomBytes, type webcrypto } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { createSecureContext, type SecureContext, type SecureVersion, type TLSSocket } from 'node:tls';
+import type { SecureContext, SecureVersion } from 'node:tls';
 import type { Clock } from '../../../src/component/clock.ts';
 import { makeKeys } from './certify.ts';
 import { type Algo, FaultList, isAnswerFault, isHandshakeFault } from './faults.ts';
@@ -9,7 +9,8 @@ import { type Identity, makeIdentities } from './identity.ts';
 import type { Ledger } from './ledger.ts';
 import { makeReport, type Quoters } from './report.ts';
 import { spoilAnswer, spoilHandshake } from './spoil.ts';
-import { fingerprintOf, type LeafKind, type TlsAuthority } from './tls-authority.ts';
+import type { TlsAuthority } from './tls-authority.ts';
+import { TlsIdentity } from './tls-identity.ts';
 import { TlsListener } from './tls-listener.ts';
 
 /** What the backends of a fleet share. */
@@ -49,9 +50,7 @@ export class Backend {
   reports = 0;
   readonly #setup: BackendSetup;
   readonly #listener: TlsListener;
-  readonly #sockets = new WeakMap<Socket, Socket>();
-  readonly #contexts = new Map<LeafKind, Promise<SecureContext>>();
-  #keys: webcrypto.CryptoKeyPair;
+  readonly #tls: TlsIdentity;
   /** What reports say instead of the truth. */
   #staleFingerprint: string | undefined;
   #evidence: Promise<void> = Promise.resolve();
@@ -62,17 +61,21 @@ export class Backend {
     this.instanceId = instanceId ?? randomBytes(20).toString('hex');
     this.faults = new FaultList(setup.random);
     this.#setup = setup;
-    this.#keys = keys;
-    this.#listener = new TlsListener({
+    const secureOptions = setup.hasTickets ? 0 : NO_TICKET;
+    const options = { ...setup.tls, secureOptions, sessionIdContext: `backend ${index}` };
+    this.#tls = new TlsIdentity(setup.authority, options, keys);
+    this.#listener = new TlsListener(setup.ledger, {
       context: (tcp) => this.#contextFor(tcp),
-      secured: (secured, tcp) => this.#note(secured, tcp),
-      handle: (request, response) => void this.#answer(request, response).catch(() => response.destroy()),
+      handle: (request, response, tcp) =>
+        void this.#answer(request, response, tcp)
+          .catch(() => response.destroy())
+          .then(() => setup.ledger.changed()),
     });
   }
 
   static async start(setup: BackendSetup, options: BackendOptions): Promise<Backend> {
     const backend = new Backend(setup, options, options.keys ?? (await makeKeys()));
-    await backend.#contextOf('good');
+    await backend.#tls.context('good');
     await backend.#listener.start();
     return backend;
   }
@@ -83,7 +86,7 @@ export class Backend {
 
   /** SHA-256 of the key it presents, in hex. */
   get fingerprint(): string {
-    return fingerprintOf(this.#keys);
+    return this.#tls.fingerprint;
   }
 
   kill(): void {
@@ -93,11 +96,8 @@ export class Backend {
 
   /** Renews key and certificate, or only the certificate. With a stale report, reports go on to name the old key. */
   async rotate({ reuseKey = false, staleReport = false } = {}): Promise<void> {
-    const old = this.fingerprint;
-    if (!reuseKey) this.#keys = await makeKeys();
-    this.#staleFingerprint = staleReport ? old : undefined;
-    this.#contexts.clear();
-    await this.#contextOf('good');
+    this.#staleFingerprint = staleReport ? this.fingerprint : undefined;
+    await this.#tls.renew(reuseKey);
   }
 
   stop(): Promise<void> {
@@ -106,46 +106,14 @@ export class Backend {
 
   async #contextFor(tcp: Socket): Promise<SecureContext | undefined> {
     const fault = this.faults.take();
-    if (fault === undefined || !isHandshakeFault(fault)) return this.#contextOf('good');
-    if (fault !== 'handshakeStall' && fault !== 'handshakeAlert') return this.#contextOf(fault);
+    if (fault === undefined || !isHandshakeFault(fault)) return this.#tls.context('good');
+    if (fault !== 'handshakeStall' && fault !== 'handshakeAlert') return this.#tls.context(fault);
     spoilHandshake(fault, tcp);
     return undefined;
   }
 
-  #contextOf(kind: LeafKind): Promise<SecureContext> {
-    const { authority, hasTickets, tls } = this.#setup;
-    const known = this.#contexts.get(kind);
-    if (known) return known;
-    const context = authority.leaf(kind, this.#keys).then((leaf) =>
-      createSecureContext({
-        ...leaf,
-        ...tls,
-        sessionIdContext: `backend ${this.index}`,
-        ...(!hasTickets && { secureOptions: NO_TICKET }),
-      }),
-    );
-    this.#contexts.set(kind, context);
-    return context;
-  }
-
-  /** Enters in the ledger what only the end of TLS can see. */
-  #note(secured: TLSSocket, tcp: Socket): void {
-    this.#sockets.set(secured, tcp);
-    const entry = this.#setup.ledger.forwarded(tcp.remotePort);
-    if (!entry) return;
-    entry.resumed = secured.isSessionReused();
-    secured.on('data', (chunk: Buffer) => {
-      entry.requestBytes += chunk.length;
-    });
-    this.#setup.ledger.changed();
-  }
-
-  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { ledger, clock, quoters, hasGpu } = this.#setup;
-    const tcp = this.#sockets.get(request.socket)!;
-    const entry = ledger.forwarded(tcp.remotePort);
-    if (entry) entry.requests++;
-    ledger.changed();
+  async #answer(request: IncomingMessage, response: ServerResponse, tcp: Socket): Promise<void> {
+    const { clock, quoters, hasGpu } = this.#setup;
     const url = new URL(request.url ?? '/', 'https://backend');
     if (url.pathname === '/v1/models') return send(response, 200, { object: 'list', data: [{ id: 'model' }] });
     if (url.pathname !== '/v1/attestation/report') return send(response, 404, { error: 'not found' });
@@ -163,10 +131,10 @@ export class Backend {
       fault,
     );
     this.reports++;
+    this.#setup.ledger.changed();
     if (fault !== undefined && isAnswerFault(fault))
       await spoilAnswer(fault, { clock, tcp, request, response, report });
     else send(response, 200, report);
-    ledger.changed();
   }
 
   /** One at a time. */

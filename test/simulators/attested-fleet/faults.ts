@@ -74,7 +74,7 @@ export class FaultList {
       ({ fault, options }) =>
         isHandshakeFault(fault) === (algo === undefined) &&
         (algo === undefined || (options.algo ?? algo) === algo) &&
-        this.#random() < (options.probability ?? 1),
+        (options.probability === undefined || this.#random() < options.probability),
     );
     if (hit && --hit.left <= 0) this.#active = this.#active.filter((one) => one !== hit);
     return hit?.fault;

@@ -80,7 +80,7 @@ export async function startAttestedFleet(options: AttestedFleetOptions = {}) {
       new HttpListener((request, response) => void handle(request, response).then(() => ledger.changed())),
   ) as [HttpListener, HttpListener];
   const baseContext = createSecureContext(await authority.leaf('good', await makeKeys()));
-  const base = new TlsListener({ context: async () => baseContext, handle: directory.handle });
+  const base = new TlsListener(ledger, { context: async () => baseContext, handle: directory.handle });
   const router = new Router({ domain: DOMAIN, backends, ledger, random }, policy, () => base.port);
   const proxy = new SniProxy(clock, ledger, (entry, ip) => router.route(entry, ip));
   await Promise.all([base.start(), pccs.start(), nras.start(), proxy.accept()]);

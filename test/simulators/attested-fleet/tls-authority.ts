@@ -1,4 +1,4 @@
-import { createHash, KeyObject, type webcrypto } from 'node:crypto';
+import { KeyObject, type webcrypto } from 'node:crypto';
 import { type Certified, certify, dnsNames } from './certify.ts';
 
 const DAY_MS = 86_400_000;
@@ -43,13 +43,6 @@ export class TlsAuthority {
     const key = KeyObject.from(keys.privateKey).export({ type: 'pkcs8', format: 'pem' });
     return { cert: cert.toString('pem'), key: key as string };
   }
-}
-
-/** SHA-256 of the DER of a public key, in hex. */
-export function fingerprintOf({ publicKey }: webcrypto.CryptoKeyPair): string {
-  return createHash('sha256')
-    .update(KeyObject.from(publicKey).export({ type: 'spki', format: 'der' }))
-    .digest('hex');
 }
 
 function validity(isExpired = false): { readonly notBefore: Date; readonly notAfter: Date } {

@@ -1,27 +1,45 @@
 import { once } from 'node:events';
-import { createServer as createHttpServer, type Server as HttpServer, type RequestListener } from 'node:http';
+import {
+  createServer as createHttpServer,
+  type Server as HttpServer,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { type SecureContext, TLSSocket } from 'node:tls';
+import type { Ledger, LedgerEntry } from './ledger.ts';
 
-/** What differs from connection to connection. */
-export interface TlsHooks {
+/** What a port does. */
+export interface TlsService {
   /** Asked when the first bytes are there. Undefined: the connection was dealt with below TLS. */
   context(tcp: Socket): Promise<SecureContext | undefined>;
-  /** The handshake is over. */
-  secured?(secured: TLSSocket, tcp: Socket): void;
-  readonly handle: RequestListener;
+  /** @param tcp what is beneath TLS */
+  handle(request: IncomingMessage, response: ServerResponse, tcp: Socket): void;
 }
 
-/** A port on loopback that speaks HTTP over TLS; made of parts so that each connection can get another certificate. */
+/**
+ * A port on loopback that speaks HTTP over TLS; made of parts so that each connection can get another certificate.
+ * Enters in the ledger what only the end of TLS can see.
+ */
 export class TlsListener {
-  readonly #hooks: TlsHooks;
+  readonly #ledger: Ledger;
+  readonly #service: TlsService;
   readonly #http: HttpServer;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  /** What is beneath each TLS connection. */
+  readonly #beneath = new WeakMap<Socket, Socket>();
 
-  constructor(hooks: TlsHooks) {
-    this.#hooks = hooks;
-    this.#http = createHttpServer(hooks.handle);
+  constructor(ledger: Ledger, service: TlsService) {
+    this.#ledger = ledger;
+    this.#service = service;
+    this.#http = createHttpServer((request, response) => {
+      const tcp = this.#beneath.get(request.socket)!;
+      const entry = ledger.forwarded(tcp.remotePort);
+      if (entry) entry.requests++;
+      service.handle(request, response, tcp);
+      ledger.changed();
+    });
     this.#http.keepAliveTimeout = 0;
     this.#server = createServer({ noDelay: true }, (tcp) => void this.#take(tcp));
   }
@@ -51,13 +69,23 @@ export class TlsListener {
     tcp.on('error', () => {});
     tcp.on('close', () => this.#sockets.delete(tcp));
     await new Promise((resolve) => tcp.once('readable', resolve));
-    const secureContext = await this.#hooks.context(tcp);
+    const secureContext = await this.#service.context(tcp);
     if (!secureContext || tcp.destroyed) return;
     const secured = new TLSSocket(tcp, { isServer: true, secureContext, ALPNProtocols: ['http/1.1'] });
     secured.on('error', () => tcp.destroy());
     secured.on('secure', () => {
+      this.#beneath.set(secured, tcp);
       this.#http.emit('connection', secured);
-      this.#hooks.secured?.(secured, tcp);
+      const entry = this.#ledger.forwarded(tcp.remotePort);
+      if (entry) this.#note(secured, entry);
     });
+  }
+
+  #note(secured: TLSSocket, entry: LedgerEntry): void {
+    entry.resumed = secured.isSessionReused();
+    secured.on('data', (chunk: Buffer) => {
+      entry.requestBytes += chunk.length;
+    });
+    this.#ledger.changed();
   }
 }
