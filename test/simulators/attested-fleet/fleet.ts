@@ -1,8 +1,7 @@
-import { createSecureContext, type SecureVersion } from 'node:tls';
-import type { Clock } from '../../../src/component/clock.ts';
+import { createSecureContext } from 'node:tls';
 import { systemClock } from '../../../src/platform/system-clock.ts';
 import { Watchers } from '../watchers.ts';
-import { Backend, type BackendOptions, type BackendSetup } from './backend.ts';
+import { Backend, type BackendSetup } from './backend.ts';
 import { type Blackhole, startBlackhole } from './blackhole.ts';
 import { makeKeys, pemChain } from './certify.ts';
 import { type Declared, Directory } from './directory.ts';
@@ -11,6 +10,7 @@ import { makeHierarchy } from './hierarchy.ts';
 import { HttpListener } from './http-listener.ts';
 import { Ledger, type LedgerEntry } from './ledger.ts';
 import { NRAS_ISSUER, Nras } from './nras.ts';
+import { type AttestedFleetOptions, planBackends } from './options.ts';
 import { Pccs } from './pccs.ts';
 import { type Policy, roundRobin } from './policies.ts';
 import { SniProxy } from './proxy.ts';
@@ -21,28 +21,7 @@ import { TlsAuthority } from './tls-authority.ts';
 import { TlsListener } from './tls-listener.ts';
 import { WORKLOAD } from './workload.ts';
 
-/** How a fleet is to be. */
-export interface AttestedFleetOptions {
-  /** Backends; default 5. */
-  readonly n?: number;
-  /** Of everything random but keys; default 1. */
-  readonly seed?: number;
-  /** Default: round robin. */
-  readonly policy?: Policy;
-  /** Validity of collateral counts by it, and delays; default: the system's. */
-  readonly clock?: Clock;
-  /** Groups of backends that share a key. */
-  readonly sharedKeys?: readonly (readonly number[])[];
-  /** In hex; default: one of its own per backend. */
-  readonly instanceIds?: readonly string[];
-  /** Whether backends give session tickets; default true. */
-  readonly tickets?: boolean;
-  readonly tls?: { readonly minVersion?: SecureVersion; readonly maxVersion?: SecureVersion };
-  /** How long a backend takes to make a report, one at a time; default 0. */
-  readonly evidenceMs?: number;
-  /** Whether reports carry evidence of a GPU; default false. */
-  readonly gpu?: boolean;
-}
+export type { AttestedFleetOptions };
 
 const DOMAIN = 'fleet.localhost';
 
@@ -65,7 +44,7 @@ export async function startAttestedFleet(options: AttestedFleetOptions = {}) {
     quoters: { own: new Quoter(own), foreign: new Quoter(foreign) },
   };
   const backends: Backend[] = [];
-  for (const one of await plan(n, options)) backends.push(await Backend.start(setup, one));
+  for (const one of await planBackends(n, options)) backends.push(await Backend.start(setup, one));
   const backendAt = (i: number) => {
     const backend = backends[i];
     if (!backend) throw new Error(`no backend ${i}`);
@@ -204,13 +183,4 @@ export async function startAttestedFleet(options: AttestedFleetOptions = {}) {
       await Promise.all(blackholes.map((blackhole) => blackhole.close()));
     },
   };
-}
-
-/** What each backend is given. */
-async function plan(n: number, { sharedKeys = [], instanceIds = [] }: AttestedFleetOptions): Promise<BackendOptions[]> {
-  const keys = await Promise.all(sharedKeys.map(makeKeys));
-  return Array.from({ length: n }, (_, index) => {
-    const group = sharedKeys.findIndex((indices) => indices.includes(index));
-    return { index, keys: keys[group], instanceId: instanceIds[index] };
-  });
 }

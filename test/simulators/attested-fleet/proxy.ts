@@ -46,8 +46,11 @@ export class SniProxy {
   async stop(): Promise<void> {
     const server = this.#server;
     this.refuse();
-    for (const socket of this.#sockets) socket.destroy();
+    const closed = [...this.#sockets].map(
+      (socket) => new Promise((resolve) => socket.once('close', resolve).destroy()),
+    );
     if (server) await once(server, 'close');
+    await Promise.all(closed);
   }
 
   async #take(client: Socket): Promise<void> {
