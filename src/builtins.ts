@@ -2,6 +2,7 @@ import debug from '../exporters/debug/index.ts';
 import file from '../exporters/file/index.ts';
 import jsExporter from '../exporters/js-exporter/index.ts';
 import otlpHttp from '../exporters/otlp-http/index.ts';
+import attestation from '../receivers/attestation/index.ts';
 import bmcLogs from '../receivers/bmc-logs/index.ts';
 import schedulerHealth from '../receivers/scheduler-health/index.ts';
 import type { AnyFactory } from './component/factory.ts';
@@ -16,7 +17,7 @@ import resource from './processors/resource/index.ts';
 
 /** The components that ship with outband. A new one is one line here and a folder of its own. */
 export const builtins: readonly AnyFactory[] = [
-  ...[bmcLogs, schedulerHealth],
+  ...[bmcLogs, attestation, schedulerHealth],
   ...[memoryLimiter, resource, filter],
   ...[otlpHttp, debug, file, jsExporter],
   ...[scheduler, monitoringApi, fileStorage, basicAuth, bearerTokenAuth],

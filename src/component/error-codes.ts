@@ -215,6 +215,11 @@ export const ERROR_CODES = {
     effect: 'What the BMCs hold is read when they are back; the other endpoints go on.',
     remedy: 'Look at the source that the message names, or else at the management network.',
   },
+  pool_unproven: {
+    cause: 'No probe of a discovery cycle ended with a backend that proved its key.',
+    effect: 'Pins of before serve until they are too old; nothing is pinned that was not proven.',
+    remedy: 'The message has the commonest reason; `GET /api/monitoring/attestation?pool=` shows every probe.',
+  },
   bmc_link_refused: {
     cause: 'A link or redirect of the BMC leaves its own scheme, host, port or `/redfish/`.',
     effect: 'It was not followed and no request was sent to the other place.',

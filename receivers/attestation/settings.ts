@@ -1,0 +1,24 @@
+import { z } from 'zod';
+import { secret, text } from '../../src/config/schema/values.ts';
+
+/** An absolute URL over HTTP or TLS, without an account in it. */
+export function httpUrl() {
+  return text().refine(
+    (value) => {
+      if (!URL.canParse(value)) return false;
+      const { protocol, username, password } = new URL(value);
+      return ['http:', 'https:'].includes(protocol) && username === '' && password === '';
+    },
+    { error: 'must be an absolute http(s) URL without credentials' },
+  );
+}
+
+/** Header values may hold a key. */
+export function headers() {
+  return z
+    .record(z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, { error: 'is no header name' }), secret())
+    .prefault({});
+}
+
+export const auth = () =>
+  z.strictObject({ authenticator: text().describe('Id of an extension that gives the `Authorization` header.') });
