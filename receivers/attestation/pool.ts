@@ -303,7 +303,8 @@ export class Pool {
     );
     this.#hasSucceeded ||= counts.ok > 0;
     this.#cyclesEnded++;
-    this.#lastCount = report.counted ?? this.#lastCount;
+    // A smaller number counts from its second time on, a larger one when it has proven true.
+    if (isFull || report.count.includes('declared_shrank')) this.#lastCount = report.counted;
     this.#fruitless = counts.ok > 0 ? 0 : this.#fruitless + 1;
     const known = identitiesSince(change.pins, 0);
     this.#incomplete = sight.isEnumerating && known < (report.declared ?? 0) ? this.#incomplete + 1 : 0;
