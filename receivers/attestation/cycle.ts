@@ -90,9 +90,9 @@ export async function runCycle(options: CycleOptions): Promise<CycleReport> {
   const { clock, config, pool } = options;
   using limit = deadline(clock, config.cycle_timeout, 'the cycle', options.signal);
   const within = { ...options, signal: limit.signal };
-  if (pool.strategy === 'index_sni') return enumerateIndexes(within);
-  if (pool.strategy === 'addresses') return enumerateAddresses(within);
-  return sample(within);
+  if (pool.strategy === 'index_sni') return await enumerateIndexes(within);
+  if (pool.strategy === 'addresses') return await enumerateAddresses(within);
+  return await sample(within);
 }
 
 /** Calls to the name, in rounds, until nothing more is to be expected. */
