@@ -144,7 +144,7 @@ export function connectFailure(error: unknown): Failure {
 export function headFailure(error: unknown): Failure {
   const code = codeOf(error);
   if (/^HPE_INVALID_EOF/.test(code) || code === 'UND_ERR_SOCKET' || code === 'UND_ERR_CLOSED') return failure('closed');
-  const { name } = error as Error;
+  const { name } = (error ?? {}) as { name?: unknown };
   if (name === 'HTTPParserError' || /^HPE_/.test(code) || /HEADERS_OVERFLOW|INVALID_RETURN|NOT_SUPPORTED/.test(code))
     return failure('http');
   return failure(code === 'ECONNRESET' || code === 'EPIPE' ? 'reset' : 'closed');
