@@ -23,7 +23,7 @@ import { attestationRecord, EVENTS, SCOPE } from './records.ts';
 import { CycleSlots } from './slots.ts';
 import { ModelSources, type SourceNews } from './sources/model-sources.ts';
 import { ProbeTls } from './tls.ts';
-import { policyDigest, ReportVerifier, readRootCa, type Verifier } from './verification/verifier.ts';
+import type { Verifier } from './verification/verifier.ts';
 import { attestationPages } from './view.ts';
 
 const MAX_WAITING_RECORDS = 1_000;
@@ -275,6 +275,8 @@ export class AttestationReceiver implements Component {
     const known = this.#verifiers.get(key);
     if (known) return known;
     const { configDirectory, clock } = this.#host;
+    // Loaded by those who need it: it brings a library that takes a while to load.
+    const { policyDigest, ReportVerifier, readRootCa } = await import('./verification/verifier.ts');
     const resolvePath = (path: string) => resolve(configDirectory, path);
     const root = await readRootCa(config.root_ca_file === undefined ? undefined : resolvePath(config.root_ca_file));
     const verifier = new ReportVerifier(
@@ -302,13 +304,13 @@ export class AttestationReceiver implements Component {
   }
 
   #sourceRead(news: SourceNews): void {
-    const { error, index: _, ...counts } = news;
+    const { error, ...counts } = news;
     if (error === undefined) this.#tellModels(counts);
-    else this.#tellSource('sourceFailed', { source: news.index, total: counts.total, error });
+    else this.#tellSource('sourceFailed', { source: news.source, total: news.total, error });
     this.#changed();
   }
 
-  #tellModels(counts: Omit<SourceNews, 'index' | 'error'>): void {
+  #tellModels(counts: Omit<SourceNews, 'source' | 'error'>): void {
     this.#tellSource('loaded', { ...counts, skipped: this.#skipped }, counts.added + counts.removed === 0);
   }
 

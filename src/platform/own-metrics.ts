@@ -1,10 +1,12 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Meter } from '@opentelemetry/api';
-import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
+import { PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
 import {
   AggregationTemporality,
   InstrumentType,
   MeterProvider,
-  type MetricReader,
+  MetricReader,
   type ResourceMetrics,
 } from '@opentelemetry/sdk-metrics';
 import { agentResource } from '../component/agent-resource.ts';
@@ -32,10 +34,21 @@ export function temporalityOf(type: InstrumentType): AggregationTemporality {
   return type === InstrumentType.OBSERVABLE_GAUGE ? AggregationTemporality.DELTA : AggregationTemporality.CUMULATIVE;
 }
 
-class PageExporter extends PrometheusExporter {
-  override selectAggregationTemporality(type: InstrumentType): AggregationTemporality {
-    return temporalityOf(type);
+class PageReader extends MetricReader {
+  constructor() {
+    super({ aggregationTemporalitySelector: temporalityOf });
   }
+  protected override async onForceFlush(): Promise<void> {}
+  protected override async onShutdown(): Promise<void> {}
+}
+
+const SERIALIZER = new PrometheusSerializer('', false, undefined, true, true);
+/** The serializer's addition to names of counters; ours stand as the manual has them. */
+const ADDED = /^((?:# (?:HELP|UNIT|TYPE) )?\w+?)_total(?=[ {])/gm;
+
+/** The text of the metrics page: dots of names are underscores, and nothing is added to them. */
+export function prometheusPage(metrics: ResourceMetrics): string {
+  return SERIALIZER.serialize(metrics).replaceAll(ADDED, '$1');
 }
 
 /**
@@ -47,30 +60,45 @@ export function createOwnMetrics(
   version: string,
   readers: readonly MetricReader[] = [],
 ): OwnMetrics {
-  const exporter =
-    page && new PageExporter({ ...page, preventServerStart: true, withoutScopeInfo: true, withoutTargetInfo: true });
+  const pageReader = page && new PageReader();
   const resource = agentResource(version);
-  const provider = new MeterProvider({
-    resource,
-    readers: exporter ? [exporter, ...readers] : [...readers],
-  });
+  const provider = new MeterProvider({ resource, readers: pageReader ? [pageReader, ...readers] : [...readers] });
+  const server = pageReader && createServer((request, response) => void answer(pageReader, request, response)).unref();
   return {
     meter: (name) => provider.getMeter(name, version),
     async collect() {
-      const reader = exporter ?? readers[0];
+      const reader = pageReader ?? readers[0];
       return reader ? (await reader.collect()).resourceMetrics : { resource, scopeMetrics: [] };
     },
     async start() {
+      if (!server || !page) return;
       try {
-        await exporter?.startServer();
+        server.listen(page.port, page.host);
+        await once(server, 'listening');
       } catch (cause) {
-        const place = `${page?.host}:${page?.port}`;
+        const place = `${page.host}:${page.port}`;
         throw new OutbandError('config_value', `service::telemetry::metrics: cannot listen on ${place}`, {
           cause,
           hint: 'another process uses this port; set `service::telemetry::metrics::readers`, or `level: none`',
         });
       }
     },
-    shutdown: () => provider.shutdown(),
+    async shutdown() {
+      server?.close();
+      server?.closeAllConnections();
+      await provider.shutdown();
+    },
   };
+}
+
+async function answer(reader: MetricReader, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const isPage = request.url?.replace(/\?.*$/, '') === '/metrics';
+  if (!isPage) return void response.writeHead(404).end();
+  try {
+    const { resourceMetrics } = await reader.collect();
+    response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' });
+    response.end(prometheusPage(resourceMetrics));
+  } catch {
+    response.writeHead(500).end();
+  }
 }

@@ -1,5 +1,4 @@
 import type { Host } from '../../../src/component/component.ts';
-import { publicAddress } from '../../../src/component/public-message.ts';
 import type { TargetHandle } from '../../../src/component/scheduler.ts';
 import type { AttestationConfig, ModelSettings, SourceSettings } from '../config.ts';
 import { readSource, type SourceAnswer } from './read-source.ts';
@@ -8,8 +7,8 @@ const READ_TIMEOUT_MS = 30_000;
 
 /** What a read of a source has changed. */
 export interface SourceNews {
-  /** Place of the source in the configuration. */
-  readonly index: number;
+  /** Name of the source. */
+  readonly source: string;
   readonly total: number;
   readonly added: number;
   readonly removed: number;
@@ -105,7 +104,7 @@ export class ModelSources {
   #take(source: Source, index: number, answer: SourceAnswer, signal: AbortSignal): void {
     if (signal.aborted) return;
     const before = source.models ?? [];
-    const counts = { index, total: before.length, added: 0, removed: 0, unchanged: before.length };
+    const counts = { source: nameOf(source.settings, index), total: before.length, added: 0, removed: 0, unchanged: before.length };
     if (answer === 'unchanged') {
       source.readAt = this.#host.clock.monotonic();
       source.error = '';
@@ -128,10 +127,11 @@ export class ModelSources {
     const was = new Set(before.map((one) => JSON.stringify(one)));
     const is = new Set(answer.models.map((one) => JSON.stringify(one)));
     const unchanged = [...is].filter((one) => was.has(one)).length;
-    this.#onRead({ index, total: is.size, added: is.size - unchanged, removed: was.size - unchanged, unchanged });
+    this.#onRead({ ...counts, total: is.size, added: is.size - unchanged, removed: was.size - unchanged, unchanged });
   }
 }
 
-function nameOf({ file, http }: SourceSettings, index: number): string {
-  return file ?? (http ? publicAddress(http.url) : String(index));
+/** Neither path nor URL: a name is a label of metrics and stands on pages. */
+function nameOf({ file }: SourceSettings, index: number): string {
+  return `${file === undefined ? 'http' : 'file'}-${index}`;
 }
