@@ -104,7 +104,13 @@ export class ModelSources {
   #take(source: Source, index: number, answer: SourceAnswer, signal: AbortSignal): void {
     if (signal.aborted) return;
     const before = source.models ?? [];
-    const counts = { source: nameOf(source.settings, index), total: before.length, added: 0, removed: 0, unchanged: before.length };
+    const counts = {
+      source: nameOf(source.settings, index),
+      total: before.length,
+      added: 0,
+      removed: 0,
+      unchanged: before.length,
+    };
     if (answer === 'unchanged') {
       source.readAt = this.#host.clock.monotonic();
       source.error = '';

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { shownResult } from '../../../receivers/attestation/probe/result.ts';
-import { type AttestedScene, attestedScene, REFRESH_MS } from '../../support/attested-scene.ts';
-import { settle } from '../../support/fake-clock.ts';
 import type { Fault } from '../../simulators/attested-fleet/faults.ts';
 import { startAttestedFleet } from '../../simulators/attested-fleet/fleet.ts';
+import { type AttestedScene, attestedScene, REFRESH_MS } from '../../support/attested-scene.ts';
+import { settle } from '../../support/fake-clock.ts';
 
 const MARKERS = {
   path: 'canarypath',
@@ -33,7 +33,15 @@ function withoutKeys(attributes: object): object {
 }
 
 const FAULTS: readonly Fault[] = [
-  ...(['handshakeAlert', 'expiredLeaf', 'wrongName', 'foreignCa', 'resetBeforeHead', 'finBeforeHead', 'notHttp'] as const),
+  ...([
+    'handshakeAlert',
+    'expiredLeaf',
+    'wrongName',
+    'foreignCa',
+    'resetBeforeHead',
+    'finBeforeHead',
+    'notHttp',
+  ] as const),
   ...(['hugeHead', 'html', 'truncated', 'array', 'body3MB', 'gzipBomb', 'unknownEncoding', 'notJson'] as const),
   ...(['wrongNonce', 'replay', 'padded', 'wrongFingerprint', 'wrongBinding', 'quoteV5', 'badSignature'] as const),
   ...(['foreignRoot', 'debugBit', 'unknownTcb', 'wrongRtmr3', 'duplicateImageHash', 'lateImageHash'] as const),
@@ -74,7 +82,10 @@ test('nothing of a peer, a URL, an account, an address or a path gets into what 
       initial: { calls: 2, max_calls: 2, launch_stagger: '0s' },
       cumulative: { calls: 2, max_calls: 2, launch_stagger: '0s' },
       request: { headers: { authorization: `Bearer ${MARKERS.header}` } },
-      sources: [{ file: '/canarypath/models.yaml' }, { http: { url: 'https://user-of.invalid/canarypath?canaryquery' } }],
+      sources: [
+        { file: '/canarypath/models.yaml' },
+        { http: { url: 'https://user-of.invalid/canarypath?canaryquery' } },
+      ],
       verification: {
         gpu: { mode: 'required', nras_url: fleet.nrasUrl, jwks_url: fleet.jwksUrl, issuer: fleet.nrasIssuer },
       },
