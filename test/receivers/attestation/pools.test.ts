@@ -1,0 +1,303 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { startAttestedFleet } from '../../simulators/attested-fleet/fleet.ts';
+import { attestedScene, type Cycle, REFRESH_MS } from '../../support/attested-scene.ts';
+import { MemoryKeyValue } from '../../support/endpoint-sources.ts';
+import { settle } from '../../support/fake-clock.ts';
+import { temporaryDirectory } from '../../support/storage.ts';
+
+const HOUR_MS = 3_600_000;
+const BINDING = { verification: { mode: 'binding' } };
+
+test('an hour of eleven pools: one line per pool and cycle, no other at INFO, each within its size', async (t) => {
+  const models = Array.from({ length: 11 }, () => ({ strategy: 'index_sni' }));
+  const scene = await attestedScene(t, { models, config: BINDING });
+  const isInfo = ({ level }: { level: string }) => level === 'info';
+  await scene.until(() => scene.events('attestation.discovery.initial').length === 11);
+  const before = scene.host.lines.filter(isInfo).length;
+  for (let passed = 0; passed < HOUR_MS; passed += 10_000) {
+    await scene.pass(10_000);
+    for (let turn = 0; turn < 3; turn++) await settle();
+  }
+  await scene.pass(0);
+  const cycles = scene.events('attestation.discovery.unchanged');
+  assert.ok(cycles.length >= 11 * 11 && cycles.length <= 11 * 13, `${cycles.length}`);
+  assert.equal(scene.host.lines.filter(isInfo).length - before, cycles.length);
+  for (const cycle of cycles) {
+    const size = JSON.stringify(cycle).length;
+    assert.ok(size <= 4_096 + 192 * Number(cycle.calls), `${size}`);
+  }
+  assert.equal(new Set(cycles.map((cycle) => cycle['log.record.uid'])).size, cycles.length);
+});
+
+test('whatever faults there are, each cycle writes one record whose numbers agree', async (t) => {
+  const fleet = await startAttestedFleet({ n: 3 });
+  t.after(() => fleet.stop());
+  const scene = await attestedScene(t, {
+    fleet,
+    config: {
+      initial: { calls: 3, max_calls: 3, launch_stagger: '0s' },
+      cumulative: { calls: 3, max_calls: 3, launch_stagger: '0s' },
+      ...BINDING,
+    },
+  });
+  await scene.cycle();
+  const fault = fc.constantFrom(
+    ...([
+      'handshakeAlert',
+      'wrongName',
+      'resetBeforeHead',
+      'finBeforeHead',
+      'notHttp',
+      'html',
+      'truncated',
+      'array',
+    ] as const),
+    ...(['wrongNonce', 'replay', 'padded', 'wrongFingerprint', 'wrongBinding', 'quoteV5', 'debugBit'] as const),
+    ...([{ status: 500 }, { status: 401 }, { dropField: 'intel_quote' }] as const),
+  );
+  const plan = fc.array(fc.tuple(fc.nat(2), fault, fc.double({ min: 0.1, max: 1, noNaN: true })), { maxLength: 5 });
+  const plans = fc.sample(plan, { numRuns: 500, ...(process.env.SEED && { seed: Number(process.env.SEED) }) });
+  let cycles = 0;
+  for (const faults of plans) {
+    fleet.clearFaults();
+    for (const [backend, one, probability] of faults) fleet.fault(backend, one, { probability });
+    // With an open breaker a retry comes an interval later, and a little more.
+    const cycle = await scene.next(1.2 * REFRESH_MS);
+    cycles++;
+    assertSums(cycle, JSON.stringify(faults));
+  }
+  assert.equal(
+    scene.records.filter(({ eventName }) => eventName?.startsWith('attestation.discovery.')).length,
+    cycles + 1,
+  );
+});
+
+function assertSums(cycle: Cycle, plan: string): void {
+  const { calls, successful_calls, failed_calls, verify_failures } = cycle;
+  const [unbound, cancelled] = [cycle['attestation.unbound_calls'], cycle['attestation.cancelled_calls']];
+  const ok = successful_calls - verify_failures;
+  assert.equal(calls, ok + failed_calls + verify_failures + unbound + cancelled, plan);
+  assert.equal(cycle.observed_fingerprints.length, ok, plan);
+  assert.equal(cycle.observed_attempts.length, ok, plan);
+  for (const list of ['failure_reasons', 'failure_attempts', 'failure_stages'])
+    assert.equal(cycle[list].length, failed_calls + verify_failures, plan);
+  const attempts = [...cycle.observed_attempts, ...cycle.failure_attempts, ...cycle.unbound_attempts];
+  assert.equal(new Set(attempts).size, calls - cancelled, plan);
+  assert.ok(
+    attempts.every((attempt) => attempt >= 0 && attempt < calls),
+    plan,
+  );
+}
+
+test('without verification everything is seen and nothing is served', async (t) => {
+  const scene = await attestedScene(t, { config: { verification: { mode: 'none' }, per_host_concurrency: 1 } });
+  const cycle = await scene.cycle();
+  assert.equal(cycle.total_pinned, 5);
+  assert.equal(cycle['tee.verification.outcome'], 'unverified');
+  assert.equal('tee.report_data.bound_to_tls' in cycle, false);
+  const answer = await scene.ask('GET', '/api/monitoring/attestation/glm/pins');
+  assert.equal(answer.status, 409);
+  assert.equal((answer.body as { code: string }).code, 'unverified_pool');
+});
+
+test('keys that only a report names are served when somebody says so', async (t) => {
+  for (const [serve_binding, status] of [
+    [false, 409],
+    [true, 200],
+  ] as const)
+    await t.test(String(serve_binding), async (inner) => {
+      const scene = await attestedScene(inner, { config: { ...BINDING, pins: { serve_binding } } });
+      await scene.cycle();
+      assert.equal((await scene.ask('GET', '/api/monitoring/attestation/glm/pins')).status, status);
+    });
+});
+
+test('probes of the pipeline: one record each, when asked for', async (t) => {
+  const scene = await attestedScene(t, { models: [{ strategy: 'index_sni' }], config: { records: { probes: true } } });
+  await scene.cycle();
+  await scene.until(() => scene.events('attestation.probe').length === 5);
+  const [probe] = scene.events('attestation.probe');
+  assert.equal(probe!.outcome, 'ok');
+  assert.equal(probe!['via.kind'], 'index');
+  assert.equal(typeof probe!['elapsed_ms.total'], 'number');
+});
+
+test('a request that no right can mend parks the pool; the scheduler says why', async (t) => {
+  const scene = await attestedScene(t, { fleet: { n: 1 }, models: [{ strategy: 'index_sni' }] });
+  scene.fleet.fault('all', { status: 403 });
+  await scene.cycle();
+  await scene.pass(0);
+  const snapshot = scene.host.scheduler('scheduler').snapshot();
+  const target = snapshot.target(snapshot.indexOf('attestation::glm'));
+  assert.equal(target.lastError?.code, 'config_invalid');
+  assert.equal(target.parked, 'permanent_failure');
+  assert.equal(target.lastError?.message, 'no probe of 2 proved a backend (status:403: Forbidden)');
+});
+
+test('a pipeline that takes nothing keeps a thousand records, and no cycle waits for it', async (t) => {
+  let isDown = true;
+  const scene = await attestedScene(t, {
+    config: {
+      ...{ ...BINDING, records: { probes: true }, sampling: { adaptive: false } },
+      cumulative: { calls: 100, max_calls: 100, launch_stagger: '0s' },
+    },
+    fleet: { n: 2 },
+    onBatch: () => {
+      if (isDown) throw new Error('down');
+    },
+  });
+  const done = () => scene.host.lines.filter(({ message }) => message.includes('iscovery c')).length;
+  while (done() < 1) await settle();
+  for (let n = 2; n < 100 && (await scene.metrics.value('outband.attestation.records.dropped')) === 0; n++) {
+    await scene.pass(REFRESH_MS);
+    while (done() < n) await settle();
+  }
+  assert.ok((await scene.metrics.value('outband.attestation.records.dropped', { reason: 'outbox_full' })) > 0);
+  isDown = false;
+  scene.clock.jump(60_000);
+  await scene.until(() => scene.records.length >= 1_000);
+});
+
+test('models of a service: kept while it is away, believed when it changes, asked with the tag of before', async (t) => {
+  const fleet = await startAttestedFleet({ n: 1 });
+  const listed = (...labels: string[]) => ({ data: { models: labels.map((id) => ({ id, endpoint: fleet.url(id) })) } });
+  let body: unknown = listed('glm');
+  let status = 200;
+  const tags: unknown[] = [];
+  const server = createServer((request, response) => {
+    tags.push(request.headers['if-none-match']);
+    const tag = `"${JSON.stringify(body).length}"`;
+    if (status === 200 && request.headers['if-none-match'] === tag) return void response.writeHead(304).end();
+    response.writeHead(status, { etag: tag }).end(typeof body === 'string' ? body : JSON.stringify(body));
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(async () => {
+    await fleet.stop();
+    server.close();
+    server.closeAllConnections();
+  });
+  const store = new MemoryKeyValue();
+  const scene = await attestedScene(t, {
+    ...{ fleet, store, models: [] },
+    config: {
+      ...BINDING,
+      sources: [
+        {
+          http: {
+            ...{ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, items: 'data.models' },
+            ...{ model: 'id', url_field: 'endpoint' },
+          },
+        },
+      ],
+    },
+  });
+  const pools = async () => {
+    const { body: page } = await scene.ask('GET', '/api/monitoring/attestation');
+    return (page as { pools: { model: string }[] }).pools.map(({ model }) => model);
+  };
+  const read = async () => {
+    const before = tags.length;
+    await scene.pass(REFRESH_MS);
+    while (tags.length === before) await settle();
+    for (let turn = 0; turn < 50; turn++) await settle();
+  };
+  await scene.cycle();
+  assert.deepEqual(await pools(), ['glm']);
+  await read();
+  assert.match(String(tags.at(-1)), /^"\d+"$/);
+  body = listed('glm', 'other');
+  await read();
+  assert.deepEqual(await pools(), ['glm', 'other']);
+  assert.deepEqual(
+    scene
+      .events('attestation.source.loaded')
+      .map(({ total, added, removed }) => [total, added, removed])
+      .at(-1),
+    [2, 1, 0],
+  );
+  for (const wrong of [
+    { data: {} },
+    'no JSON',
+    { data: { models: [{ id: 'a', endpoint: 'http://plain.example.org' }] } },
+    listed(),
+  ]) {
+    body = wrong;
+    await read();
+    assert.deepEqual(await pools(), ['glm', 'other'], JSON.stringify(wrong));
+  }
+  status = 500;
+  await read();
+  assert.deepEqual(await pools(), ['glm', 'other']);
+  assert.equal(scene.events('attestation.source.failed').length, 1, 'a failure is told once');
+  status = 200;
+  body = listed('other');
+  assert.equal(store.values.size, 2);
+  await read();
+  assert.deepEqual(await pools(), ['other']);
+  assert.equal(store.values.size, 1);
+  assert.ok(scene.events('attestation.backend.evicted').every(({ reason }) => reason === 'pool_removed'));
+});
+
+test('models of a file, an empty one that is to be believed, names that are taken, and more than there may be', async (t) => {
+  const folder = await temporaryDirectory(t);
+  const file = join(folder, 'models.yaml');
+  const entry = (model: string, host: string, name = model) =>
+    `- { model: ${model}, name: ${name}, url: "https://${host}.fleet.localhost:1" }\n`;
+  await writeFile(file, entry('a', 'a') + entry('b', 'b') + entry('c', 'c', 'a') + entry('d', 'd'));
+  const scene = await attestedScene(t, {
+    fleet: { n: 1 },
+    config: { ...BINDING, max_pools: 3, sources: [{ file, allow_empty: true }] },
+  });
+  for (let n = 0; n < 3; n++) await scene.cycle();
+  const names = async () => {
+    const { body: page } = await scene.ask('GET', '/api/monitoring/attestation');
+    return (page as { pools: { pool: string }[] }).pools.map(({ pool }) => pool);
+  };
+  assert.deepEqual(await names(), ['a', 'b', 'd']);
+  assert.equal(await scene.metrics.value('outband.attestation.pools.skipped'), 2);
+  await writeFile(file, '[]');
+  const loaded = scene.events('attestation.source.loaded').length;
+  await scene.pass(REFRESH_MS);
+  await scene.until(() => scene.events('attestation.source.loaded').length > loaded);
+  for (let turn = 0; turn < 50; turn++) await settle();
+  assert.deepEqual(await names(), ['glm']);
+});
+
+test('what changes about one pool disturbs no other, and keeps its pins', async (t) => {
+  const folder = await temporaryDirectory(t);
+  const file = join(folder, 'models.json');
+  const fleet = await startAttestedFleet({ n: 2 });
+  t.after(() => fleet.stop());
+  const one = (name: string, more = {}) => ({
+    model: name,
+    name,
+    url: fleet.url(name),
+    strategy: 'index_sni',
+    ...more,
+  });
+  await writeFile(file, JSON.stringify([one('a'), one('b')]));
+  const store = new MemoryKeyValue();
+  const scene = await attestedScene(t, {
+    ...{ fleet, store, models: [] },
+    config: { ...BINDING, sources: [{ file }], pins: { serve_binding: true } },
+  });
+  await scene.cycle();
+  await scene.cycle();
+  await scene.pass(0);
+  await writeFile(file, JSON.stringify([one('a', { declared: 2 }), one('b')]));
+  const before = scene.events('attestation.source.loaded').length;
+  await scene.pass(REFRESH_MS);
+  await scene.until(() => scene.events('attestation.source.loaded').length > before);
+  const later = [await scene.cycle(), await scene.cycle(), await scene.cycle()].slice(-3);
+  assert.ok(later.every((cycle) => cycle.total_pinned === 2));
+  const { body: page } = await scene.ask('GET', '/api/monitoring/attestation/a/pins');
+  assert.equal((page as { pins: string[] }).pins.length, 2);
+  assert.deepEqual(scene.events('attestation.backend.evicted'), []);
+});
