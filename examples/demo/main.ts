@@ -1,6 +1,6 @@
-// The demo: simulated BMCs and an OTLP sink as processes of their own, and the agent between them on the repository's
-// otel-config.yaml, byte for byte. Prints counts every two seconds; breaks a BMC and the sink and kills the agent, so that
-// one sees everything heal.
+// The demo: simulated BMCs, an attested fleet behind a balancer and an OTLP sink as processes of their own, and the agent
+// between them on the repository's otel-config.yaml, byte for byte. Prints counts every two seconds; breaks a BMC and the sink,
+// renews a backend's key and kills the agent, so that one sees everything heal.
 
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -16,6 +16,7 @@ import { systemClock } from '../../src/platform/system-clock.ts';
 import { type Child, readyLine, startChild } from '../../test/support/child.ts';
 
 const BMCS = 12;
+const BACKENDS = 5;
 const ENTRIES_PER_SECOND = 10;
 const REPORT_EVERY_MS = 2_000;
 /** Longest wait for what the BMCs still hold, after the last entry was written. */
@@ -27,13 +28,30 @@ interface Counts {
   readonly unique: number;
 }
 
+interface AttestedReady {
+  readonly proxy: string;
+  readonly domain: string;
+  readonly control: string;
+  readonly pccs: string;
+  readonly tlsCaFile: string;
+  readonly rootCaFile: string;
+  readonly osImageHash: string;
+  readonly composeHash: string;
+}
+
+interface PoolView {
+  readonly pins: readonly unknown[];
+  readonly declared: number | null;
+  readonly coverage: string;
+}
+
 const { values } = parseArgs({ options: { duration: { type: 'string' } } });
 const durationMs =
   values.duration === undefined ? Number.POSITIVE_INFINITY : Number.parseFloat(values.duration) * 1_000;
 
 const say = (text: string) => process.stdout.write(`${text}\n`);
-const post = async (url: string) => {
-  await (await fetch(url, { method: 'POST' })).text();
+const post = async (url: string, body?: unknown) => {
+  await (await fetch(url, { method: 'POST', ...(body !== undefined && { body: JSON.stringify(body) }) })).text();
 };
 const ask = async <T>(url: string): Promise<T> => (await (await fetch(url)).json()) as T;
 
@@ -51,7 +69,9 @@ try {
 }
 
 async function runDemo(): Promise<void> {
-  say(`Starting ${BMCS} simulated BMCs, every second one without an event stream, an OTLP sink, and the agent.`);
+  say(
+    `Starting ${BMCS} simulated BMCs, every second one without an event stream, ${BACKENDS} attested backends behind one name, an OTLP sink, and the agent.`,
+  );
   const sink = startChild(new URL('../../test/simulators/otlp-sink/main.ts', import.meta.url), []);
   children.push(sink);
   const fleet = startChild(new URL('../../test/simulators/bmc/main.ts', import.meta.url), [
@@ -59,8 +79,13 @@ async function runDemo(): Promise<void> {
     ...['--username', 'demo', '--password', PASSWORD],
   ]);
   children.push(fleet);
+  const attested = startChild(new URL('../../test/simulators/attested-fleet/main.ts', import.meta.url), [
+    ...['--n', String(BACKENDS)],
+  ]);
+  children.push(attested);
   const otlp = await readyLine<{ url: string; control: string }>(sink);
   const bmcs = await readyLine<{ endpoints: unknown[]; caFile: string; control: string }>(fleet);
+  const pool = await readyLine<AttestedReady>(attested);
   const metricsPort = await freePort();
   const apiPort = await freePort();
 
@@ -74,6 +99,16 @@ async function runDemo(): Promise<void> {
         BMC_PASSWORD: PASSWORD,
         BMC_CA_FILE: bmcs.caFile,
         BMC_POLL_INTERVAL: '2s',
+        RECEIVERS: '[bmc_logs, attestation]',
+        ATTESTATION_MODELS: JSON.stringify([
+          { model: 'demo', name: 'demo', url: `https://demo.${pool.domain}:${pool.proxy.split(':')[1]}` },
+        ]),
+        ATTESTATION_INTERVAL: '2s',
+        ATTESTATION_CA_FILE: pool.tlsCaFile,
+        ATTESTATION_ROOT_CA_FILE: pool.rootCaFile,
+        ATTESTATION_PCCS: pool.pccs,
+        ATTESTATION_OS_IMAGES: JSON.stringify([pool.osImageHash]),
+        ATTESTATION_COMPOSE_HASHES: JSON.stringify([pool.composeHash]),
         OTLP_ENDPOINT: otlp.url,
         OTLP_INSECURE: 'true',
         METRICS_PORT: String(metricsPort),
@@ -91,14 +126,21 @@ async function runDemo(): Promise<void> {
   let agent = startAgent();
   say('Expect one warning for each of the six BMCs that cannot stream: they are polled from the start.');
   say(`Metrics of the agent: http://localhost:${metricsPort}/metrics`);
+  say(`Its pool: curl -s localhost:${apiPort}/api/monitoring/attestation | jq '.pools[].explain'`);
   say(`Its health: curl -s localhost:${apiPort}/api/monitoring/scheduler/health | jq .summary. Ctrl-C stops.`);
 
   await post(`${bmcs.control}/rate?per_second=${ENTRIES_PER_SECOND}`);
+  const pins = async (): Promise<string> => {
+    const url = `http://localhost:${apiPort}/api/monitoring/attestation`;
+    const page = await ask<{ pools: readonly PoolView[] }>(url).catch(() => undefined);
+    const [view] = page?.pools ?? [];
+    return view ? `${view.pins.length}/${view.declared ?? '?'} ${view.coverage}` : '-';
+  };
   const report = async () => {
-    const { received, unique } = await ask<Counts>(`${otlp.control}/counts`);
+    const { received, unique } = await ask<Counts>(`${otlp.control}/counts?receiver=bmc_logs`);
     const { published, streams } = await ask<{ published: number; streams: number }>(`${bmcs.control}/truth`);
     say(
-      `published ${published}  received ${received}  unique ${unique}  duplicates ${received - unique}  streams ${streams}`,
+      `published ${published}  received ${received}  unique ${unique}  duplicates ${received - unique}  streams ${streams}  pins ${await pins()}`,
     );
     return { published, received, unique };
   };
@@ -107,6 +149,11 @@ async function runDemo(): Promise<void> {
       at: 10_000,
       what: 'bmc-0 now refuses its event stream: polling takes over for it alone.',
       run: () => post(`${bmcs.control}/stream?bmc=0&kind=status&status=404`),
+    },
+    {
+      at: 15_000,
+      what: 'A backend behind the balancer renews its key: the old pin goes, the new one is proven and pinned.',
+      run: () => post(`${pool.control}/control/rotate`, { i: 0 }),
     },
     {
       at: 20_000,
@@ -127,7 +174,10 @@ async function runDemo(): Promise<void> {
       },
     },
   ];
-  await Promise.race([ask(`${otlp.control}/wait?unique=1`).catch(() => {}), once(stopped.signal, 'abort')]);
+  await Promise.race([
+    ask(`${otlp.control}/wait?unique=1&receiver=bmc_logs`).catch(() => {}),
+    once(stopped.signal, 'abort'),
+  ]);
   const started = performance.now();
   if (!stopped.signal.aborted) await report();
   for (;;) {
@@ -153,8 +203,9 @@ async function runDemo(): Promise<void> {
     last = await report();
   }
   const code = await agent.stop();
-  const { received, unique } = await ask<Counts>(`${otlp.control}/counts`);
+  const { received, unique } = await ask<Counts>(`${otlp.control}/counts?receiver=bmc_logs`);
   await fleet.stop();
+  await attested.stop();
   await sink.stop();
   const deadLetters = new DeadLetterTool({ directory: state, maxBytes: 2 ** 30 }, systemClock)
     .totals()

@@ -4,7 +4,7 @@ import { type Resource, resourceFromAttributes } from '@opentelemetry/resources'
 import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
 import type { Host } from '../../src/component/component.ts';
 import { OutbandError } from '../../src/component/errors.ts';
-import type { RunReason, RunResult, TargetHandle } from '../../src/component/scheduler.ts';
+import type { Facts, RunReason, RunResult, TargetHandle } from '../../src/component/scheduler.ts';
 import type { KeyValue } from '../../src/component/storage.ts';
 import type { AttestationConfig, ModelSettings } from './config.ts';
 import { type CyclePool, type CycleReport, distinctIdentities, type ProbeGates, runCycle } from './cycle.ts';
@@ -258,7 +258,7 @@ export class Pool {
     this.#seq++;
     await this.#save();
     this.#handle?.setInterval(this.#interval());
-    if (counts.ok > 0) return { again: this.#wantsAgain };
+    if (counts.ok > 0) return { again: this.#wantsAgain, facts: this.#facts() };
     throw failureOf(report.results, counts);
   }
 
@@ -371,6 +371,12 @@ export class Pool {
 
   #estimate(window: DrawWindow) {
     return estimate(window, this.#shared.config.sampling.confidence);
+  }
+
+  /** What people see of it beside other targets. */
+  #facts(): Facts {
+    const { declared, coverage = 'unknown' } = this.#summary ?? {};
+    return { pinned: this.#pins.size, ...(declared !== undefined && { declared }), coverage };
   }
 
   #interval(): number {

@@ -33,7 +33,7 @@ test('a demo that was killed hard leaves no process behind', async () => {
   const ready = createInterface({ input: demo.stdout });
   for await (const line of ready) if (line.startsWith('published')) break;
   const children = await childrenOf(demo.pid!);
-  assert.equal(children.length, 3);
+  assert.equal(children.length, 4);
   demo.kill('SIGKILL');
   await once(demo, 'exit');
   for (const pid of children) await gone(pid);

@@ -15,6 +15,10 @@ test('an enumeration is complete after one cycle of as many probes as there are 
   assert.equal(cycle['attestation.coverage'], 'complete');
   assert.equal(cycle.event, 'attestation.discovery.initial');
   assert.deepEqual([...(await scene.pins())].sort(), [...scene.fleet.truth().keys()].sort());
+  await scene.pass(0);
+  const snapshot = scene.host.scheduler('scheduler').snapshot();
+  const { facts } = snapshot.target(snapshot.indexOf('attestation::glm'));
+  assert.deepEqual(facts, { pinned: 5, declared: 5, coverage: 'complete' });
 });
 
 test('a sample stops when it has seen as many backends as are declared', async (t) => {

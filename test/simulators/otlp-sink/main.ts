@@ -2,6 +2,7 @@
 //   {"url": "http://127.0.0.1:<port>", "control": "http://127.0.0.1:<port>"}
 // POST <control>/fault?status=503 makes every request fail, POST <control>/heal ends it; /fault?status=503&seconds=30 ends
 // by itself and is answered then. GET <control>/counts tells; GET <control>/wait?unique=100 tells once so many are there.
+// Both take &receiver=bmc_logs, and then tell of its records alone.
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,15 +11,19 @@ import { startOtlpSink } from './sink.ts';
 
 const sink = await startOtlpSink();
 
-const counts = () => {
-  const byReceiver: Record<string, number> = {};
-  for (const { scope } of sink.records) byReceiver[scope] = (byReceiver[scope] ?? 0) + 1;
-  return { received: sink.records.length, unique: sink.unique, requests: sink.requests, byReceiver };
+/** @param receiver its type; undefined: of all */
+const counts = (receiver: string | null) => {
+  const records = sink.records.filter(({ scope }) => receiver === null || scope === `outband.receiver.${receiver}`);
+  const uids = records.map(
+    ({ resource, attributes }) => `${resource['redfish.endpoint']} ${attributes['log.record.uid']}`,
+  );
+  return { received: records.length, unique: new Set(uids).size, requests: sink.requests };
 };
 
 const control = createServer((request, response) => {
   const url = new URL(request.url ?? '/', 'http://control');
   const number = (name: string) => Number(url.searchParams.get(name) ?? 0);
+  const receiver = url.searchParams.get('receiver');
   void (async () => {
     switch (url.pathname) {
       case '/fault':
@@ -32,7 +37,7 @@ const control = createServer((request, response) => {
         sink.fault = undefined;
         break;
       case '/wait':
-        await sink.waitFor(({ unique }) => unique >= number('unique'));
+        await sink.waitFor(() => counts(receiver).unique >= number('unique'));
         break;
       case '/counts':
         break;
@@ -40,7 +45,7 @@ const control = createServer((request, response) => {
         response.writeHead(404).end();
         return;
     }
-    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(counts()));
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(counts(receiver)));
   })();
 });
 control.listen(0, '127.0.0.1', () => {
