@@ -49,7 +49,11 @@ export class FetchFailed extends Error {
 export async function fetchDocument(options: DocumentRequest): Promise<FetchedDocument> {
   const { url, method = 'GET', headers = {}, body, timeoutMs, clock, signal, secureContext } = options;
   using limit = deadline(clock, timeoutMs, 'the document', signal);
-  const dispatcher = new Agent({ connect: connectorFor(secureContext), headersTimeout: 0, bodyTimeout: 0 });
+  const dispatcher = new Agent({
+    connect: connectorFor(limit.signal, secureContext),
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  });
   try {
     const revealed = Object.entries(headers).map(([name, value]) => [
       name,
@@ -74,9 +78,10 @@ export async function fetchDocument(options: DocumentRequest): Promise<FetchedDo
   }
 }
 
-function connectorFor(secureContext: SecureContext | undefined): buildConnector.connector {
+/** @param signal ends a set-up that is under way: undici itself waits for it, even to destroy the client */
+function connectorFor(signal: AbortSignal, secureContext: SecureContext | undefined): buildConnector.connector {
   return buildConnector({
-    ...{ allowH2: false, timeout: 0, maxCachedSessions: 0 },
+    ...{ allowH2: false, timeout: 0, maxCachedSessions: 0, signal },
     ...(secureContext && { secureContext }),
     lookup: (host, { all }, callback) => {
       resolveHost(host).then(
