@@ -1,5 +1,5 @@
 import { verify, X509Certificate } from 'node:crypto';
-import type { Collateral } from '@phala/dcap-qvl';
+import { type Collateral, utils } from '@phala/dcap-qvl';
 import { readRevocationList } from '../der.ts';
 
 /** Which kind of authority signed the key of a platform. */
@@ -24,59 +24,88 @@ export interface CheckedCollateral {
 
 /**
  * Proves what the quote verifier leaves unproven: that the revocation lists come from the authorities themselves, and how
- * long they hold. A list that is unsigned, or of another authority, would let revoked keys pass.
+ * long they hold. A list that is unsigned, of another authority, or that the verifier cannot read and so leaves out, would
+ * let revoked keys pass. The rest is proven here, too: what is not genuine must not be held until it says that it expires.
  * @param rootDer the one trusted certificate
- * @throws Error when something is missing or not signed; the text is for nobody
+ * @param key what the collateral was asked for
+ * @throws Error when something is missing, not signed or of another platform; the text is for nobody
  * @see RFC 5280, section 6.3
  */
-export function checkCollateral(documents: Collateral, rootDer: Buffer): CheckedCollateral {
+export function checkCollateral(
+  documents: Collateral,
+  rootDer: Buffer,
+  { fmspc, ca }: CollateralKey,
+): CheckedCollateral {
   const root = new X509Certificate(rootDer);
-  const [pckCa, ...above] = certificatesIn(documents.pck_crl_issuer_chain);
-  const signers = [pckCa!, ...above];
-  for (const [index, certificate] of signers.entries()) {
-    const issuer = signers[index + 1] ?? root;
-    if (!certificate.verify(issuer.publicKey) || !certificate.ca)
-      throw new Error('issuer of revocations is not trusted');
-  }
+  const pckCa = signerIn(documents.pck_crl_issuer_chain, root);
+  if (!pckCa.ca || caNamed(pckCa.subject) !== ca) throw new Error('revocations are of another authority');
   const lists = [
     [documents.root_ca_crl, root],
-    [documents.pck_crl, pckCa!],
+    [documents.pck_crl, pckCa],
   ] as const;
   const dates = lists.map(([raw, issuer]) => {
-    const list = readRevocationList(bytesOf(raw));
+    const bytes = bytesOf(raw);
+    const list = readRevocationList(bytes);
+    utils.CertificateList.decode(bytes, 'der');
     if (!verify('sha256', list.signed, issuer.publicKey, list.signature)) throw new Error('revocations are not signed');
     return [list.thisUpdate, list.nextUpdate] as const;
   });
-  for (const json of [documents.tcb_info, documents.qe_identity]) {
-    const { issueDate, nextUpdate } = JSON.parse(json) as { issueDate: string; nextUpdate: string };
-    dates.push([Date.parse(issueDate), Date.parse(nextUpdate)]);
+  const signed = [
+    [documents.tcb_info, documents.tcb_info_signature, documents.tcb_info_issuer_chain],
+    [documents.qe_identity, documents.qe_identity_signature, documents.qe_identity_issuer_chain],
+  ] as const;
+  for (const [json, signature, chain] of signed) {
+    const key = { key: signerIn(chain, root).publicKey, dsaEncoding: 'ieee-p1363' } as const;
+    if (!verify('sha256', Buffer.from(json), key, bytesOf(signature))) throw new Error('a document is not signed');
+    const { issueDate, nextUpdate, fmspc: of = fmspc } = JSON.parse(json) as Record<string, string>;
+    if (of.toLowerCase() !== fmspc) throw new Error('a document is of another platform');
+    dates.push([Date.parse(issueDate!), Date.parse(nextUpdate!)]);
   }
   const validFrom = Math.max(...dates.map(([from]) => from));
   const validUntil = Math.min(...dates.map(([, until]) => until));
   if (!Number.isFinite(validFrom) || !Number.isFinite(validUntil)) throw new Error('collateral without dates');
-  return { documents, validFrom, validUntil, pckCaKey: keyOf(pckCa!) };
+  // Certificates of one machine, which dcap-qvl writes too, would be taken for those of every quote.
+  const { pck_certificate_chain: _, ...shared } = documents as Collateral & { pck_certificate_chain?: unknown };
+  return { documents: shared, validFrom, validUntil, pckCaKey: keyOf(pckCa) };
 }
 
-/** Who the platform is that a quote comes from. @param pckChain PEM, the platform's own certificate first */
-export function platformOf(
-  pckChain: string,
-  fmspcOf: (leaf: Buffer) => Buffer,
-): CollateralKey & { readonly caKey: Buffer } {
-  const [leaf, authority] = certificatesIn(pckChain);
+/**
+ * Who the platform is that a quote comes from.
+ * @param pckChain PEM: the platform's own certificate, its authority, the root
+ * @throws Error when it is not that
+ */
+export function platformOf(pckChain: string): CollateralKey & { readonly caKey: Buffer } {
+  const [leaf, authority, , ...more] = certificatesIn(pckChain);
+  if (!authority || more.length > 0) throw new Error('no chain of a platform');
   return {
-    fmspc: Buffer.from(fmspcOf(Buffer.from(leaf!.raw))).toString('hex'),
-    // As Intel names its two authorities.
-    ca: /Platform CA/.test(leaf!.issuer) ? 'platform' : 'processor',
-    caKey: keyOf(authority!),
+    fmspc: Buffer.from(utils.getFmspc(utils.getIntelExtension(Buffer.from(leaf!.raw)))).toString('hex'),
+    ca: caNamed(leaf!.issuer),
+    caKey: keyOf(authority),
   };
+}
+
+/** As Intel names its two authorities. */
+function caNamed(name: string): PckCa {
+  return /Platform CA/.test(name) ? 'platform' : 'processor';
+}
+
+/** Who signed a document, proven up to the root. @param chain PEM, the signer first */
+function signerIn(chain: string, root: X509Certificate): X509Certificate {
+  const [signer, ...above] = certificatesIn(chain);
+  const issuers = [...above, root];
+  for (const [index, certificate] of [signer!, ...above].entries())
+    if (!certificate.verify(issuers[index]!.publicKey) || !issuers[index]!.ca)
+      throw new Error('a signer is not trusted');
+  return signer!;
 }
 
 export function keyOf(certificate: X509Certificate): Buffer {
   return certificate.publicKey.export({ type: 'spki', format: 'der' });
 }
 
+/** Found as the quote verifier finds them: what only one of the two sees would be judged by the rules of another. */
 function certificatesIn(pem: string): X509Certificate[] {
-  const found = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  const found = utils.extractCerts(Buffer.from(pem));
   if (found.length === 0) throw new Error('no certificate');
   return found.map((one) => new X509Certificate(one));
 }

@@ -1,5 +1,5 @@
-import { QuoteVerifier, utils } from '@phala/dcap-qvl';
-import type { CheckedCollateral, CollateralKey } from './collateral.ts';
+import { QuoteVerifier } from '@phala/dcap-qvl';
+import type { CheckedCollateral } from './collateral.ts';
 import type { CheckFailure } from './verifier.ts';
 
 export interface ProvenQuote {
@@ -23,11 +23,6 @@ const FAULTS: readonly (readonly [RegExp, CheckFailure])[] = [
   [/chain|Certificate|certificate|CaUsedAsEndEntity|PCK/, { check: 'pck_chain' }],
 ];
 
-/** Family-model-stepping-platform code of a platform, from its own certificate (DER). */
-export function fmspcOf(leaf: Buffer): Buffer {
-  return utils.getFmspc(utils.getIntelExtension(leaf));
-}
-
 /**
  * Proves a quote by the hardware's own signatures; takes some 8 ms of this thread.
  * @param now milliseconds since the epoch
@@ -47,5 +42,3 @@ export function proveQuote(
     return FAULTS.find(([pattern]) => pattern.test(said))?.[1] ?? { check: 'quote_signature', text: 'not proven' };
   }
 }
-
-export type { CollateralKey };

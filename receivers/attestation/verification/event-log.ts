@@ -14,17 +14,18 @@ const END_OF_START = 'system-ready';
 export type WorkloadIdentity = Readonly<Record<(typeof IDENTITY_EVENTS)[number], string>>;
 
 /**
- * The value that RTMR3 has when these events were added to it in this order. Digests of runtime events are computed from
- * what they are digests of: a digest that stands in the log proves nothing.
+ * The value that RTMR3 has when these events were added to it in this order. All are runtime events there, and their
+ * digests are computed from what they are digests of: under a digest that stands in the log, what really was measured
+ * could hide, and the workload could add events of its liking after it.
+ * @returns undefined when one is no runtime event
  */
-export function replayRtmr3(events: readonly LoggedEvent[]): Buffer {
-  return events
-    .filter(({ imr }) => imr === RTMR3)
-    .reduce<Buffer>((register, event) => sha384(register, digestOf(event)), Buffer.alloc(RTMR_BYTES));
+export function replayRtmr3(events: readonly LoggedEvent[]): Buffer | undefined {
+  const extensions = events.filter(({ imr }) => imr === RTMR3);
+  if (extensions.some(({ type }) => type !== RUNTIME_EVENT)) return undefined;
+  return extensions.reduce<Buffer>((register, event) => sha384(register, digestOf(event)), Buffer.alloc(RTMR_BYTES));
 }
 
-function digestOf({ type, name, payload, digest }: LoggedEvent): Buffer {
-  if (type !== RUNTIME_EVENT) return digest;
+function digestOf({ type, name, payload }: LoggedEvent): Buffer {
   const kind = Buffer.alloc(4);
   kind.writeUInt32LE(type);
   return sha384(kind, Buffer.from(`:${name}:`), payload);
@@ -38,7 +39,7 @@ function sha384(...parts: readonly Buffer[]): Buffer {
 
 /** @returns undefined unless each of the events stands there once, before the end of the start */
 export function readIdentity(events: readonly LoggedEvent[]): WorkloadIdentity | undefined {
-  const runtime = events.filter(({ imr, type }) => imr === RTMR3 && type === RUNTIME_EVENT);
+  const runtime = events.filter(({ imr }) => imr === RTMR3);
   const placesOf = (wanted: string) => runtime.flatMap(({ name }, index) => (name === wanted ? [index] : []));
   const [end, ...moreEnds] = placesOf(END_OF_START);
   if (end === undefined || moreEnds.length > 0) return undefined;

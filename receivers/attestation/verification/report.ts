@@ -6,7 +6,6 @@ export interface LoggedEvent {
   readonly imr: number;
   readonly type: number;
   readonly name: string;
-  readonly digest: Buffer;
   readonly payload: Buffer;
 }
 
@@ -88,7 +87,7 @@ function readEvents(value: unknown): LoggedEvent[] | undefined {
     const payload = hex(event_payload ?? '', 0, MAX_QUOTE_BYTES);
     if (!Number.isSafeInteger(imr) || !Number.isSafeInteger(type) || typeof name !== 'string' || !digest || !payload)
       return undefined;
-    events.push({ imr: imr as number, type: type as number, name, digest, payload });
+    events.push({ imr: imr as number, type: type as number, name, payload });
   }
   return events;
 }

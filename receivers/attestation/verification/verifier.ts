@@ -5,11 +5,11 @@ import type { Clock } from '../../../src/component/clock.ts';
 import { OutbandError } from '../../../src/component/errors.ts';
 import type { Semaphore } from '../../../src/resilience/semaphore.ts';
 import type { Evidence } from '../probe/result.ts';
-import { type CheckedCollateral, checkCollateral, platformOf } from './collateral.ts';
+import { type CheckedCollateral, type CollateralKey, checkCollateral, platformOf } from './collateral.ts';
 import { CollateralCache } from './collateral-cache.ts';
 import { fetchCollateral, readCollateral } from './collateral-sources.ts';
 import type { VerificationConfig } from './config.ts';
-import { fmspcOf, proveQuote } from './dcap.ts';
+import { proveQuote } from './dcap.ts';
 import { readIdentity, replayRtmr3 } from './event-log.ts';
 import { GpuVerifier } from './gpu.ts';
 import { checkWorkload } from './policy.ts';
@@ -127,7 +127,7 @@ export class ReportVerifier implements Verifier {
       if (!(config.accept_tcb as readonly string[]).includes(proven.tcbStatus))
         return fail({ check: 'tcb_status', text: proven.tcbStatus }, levels);
       const replayed = this.#timed('replay', () => replayRtmr3(report.events));
-      if (!replayed.equals(Buffer.from(quote.report.rtMr3))) return fail({ check: 'rtmr3' }, levels);
+      if (!replayed?.equals(Buffer.from(quote.report.rtMr3))) return fail({ check: 'rtmr3' }, levels);
       const identity = readIdentity(report.events);
       if (!identity) return fail({ check: 'event_log_order' }, levels);
       const evidence: Evidence = { ...levels, instanceId: identity['instance-id'] };
@@ -156,7 +156,7 @@ export class ReportVerifier implements Verifier {
     const began = this.#options.clock.monotonic();
     let platform: ReturnType<typeof platformOf>;
     try {
-      platform = platformOf(pckChain, fmspcOf);
+      platform = platformOf(pckChain);
     } catch {
       return { check: 'pck_chain', text: 'unreadable' };
     }
@@ -167,14 +167,14 @@ export class ReportVerifier implements Verifier {
     return found.pckCaKey.equals(platform.caKey) ? found : { check: 'pck_chain', text: 'of another authority' };
   }
 
-  async #load(key: { readonly fmspc: string; readonly ca: 'processor' | 'platform' }): Promise<CheckedCollateral> {
+  async #load(key: CollateralKey): Promise<CheckedCollateral> {
     const { config, clock, signal, resolvePath } = this.#options;
     const { directory, pccs } = config.collateral!;
     const documents =
       directory === undefined
         ? await fetchCollateral(pccs!, key, { clock, signal })
         : await readCollateral(resolvePath(directory), key);
-    return checkCollateral(documents, this.#rootDer);
+    return checkCollateral(documents, this.#rootDer, key);
   }
 
   #timed<T>(stage: VerifyStage, work: () => T): T {
