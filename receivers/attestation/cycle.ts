@@ -1,4 +1,5 @@
 import type { SecureContext } from 'node:tls';
+import { aborted } from '../../src/component/aborted.ts';
 import type { Clock } from '../../src/component/clock.ts';
 import { deadline } from '../../src/component/deadline.ts';
 import { Semaphore } from '../../src/resilience/semaphore.ts';
@@ -167,8 +168,10 @@ function askCount({ pool, config, prober, clock, signal }: CycleOptions): Promis
 
 /** One probe per address, each with the name of the pool. */
 async function enumerateAddresses(options: CycleOptions): Promise<CycleReport> {
-  const { pool } = options;
-  const addresses = pool.addresses ?? (await resolveHost(pool.host).catch(() => []));
+  const { pool, signal } = options;
+  // The system may take longer for a name than a cycle, or a stop, has time.
+  const resolved = () => Promise.race([resolveHost(pool.host), aborted(signal)]).catch(() => undefined);
+  const addresses = pool.addresses ?? (await resolved()) ?? [];
   const targets = [...new Set(addresses)].map((text) => parseAddress(text)!);
   // A name that does not resolve is told by a probe that fails.
   if (targets.length === 0) return sample(options);

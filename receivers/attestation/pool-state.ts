@@ -26,7 +26,9 @@ const MOST_PINS = 400;
 const MOST_DRAWS = 1_000;
 
 const SCHEMA_VERSION = 1;
-const time = z.number().nonnegative();
+/** Milliseconds since the epoch; what is beyond them is no date. */
+const MOST_TIME = 8.64e15;
+const time = z.number().nonnegative().max(MOST_TIME);
 const fingerprint = z.string().regex(/^[0-9a-f]{64}$/);
 
 const stored = z.object({
@@ -39,7 +41,7 @@ const stored = z.object({
   pins: z.array(
     z.object({
       fingerprint,
-      ...{ firstSeen: time, lastSeen: time, lastVerified: time, notAfter: z.number() },
+      ...{ firstSeen: time, lastSeen: time, lastVerified: time, notAfter: time },
       evidenceSha256: z.string().optional(),
       tcbStatus: z.string().optional(),
       advisoryIds: z.array(z.string()),

@@ -87,6 +87,7 @@ export class Pool {
   #fruitless = 0;
   #incomplete = 0;
   #isRunning = false;
+  #isRemoved = false;
   #wantsAgain = false;
   #wasBlocked = false;
   #isSkipping = false;
@@ -186,6 +187,7 @@ export class Pool {
   async stop(isRemoved = false): Promise<void> {
     await this.#handle?.unregister();
     if (!isRemoved) return;
+    this.#isRemoved = true;
     for (const pin of this.#pins.values()) this.#tellEvicted(pin, 'pool_removed', `removed-${this.#seq}`);
     await this.#shared.store?.set({ [this.settings.key]: undefined }).catch(() => {});
   }
@@ -492,7 +494,8 @@ export class Pool {
 
   async #save(): Promise<void> {
     const { store, host } = this.#shared;
-    if (!store) return;
+    // A record that is delivered late must not bring back what was deleted.
+    if (!store || this.#isRemoved) return;
     const { key, mode, policyDigest } = this.settings;
     const text = writePool({
       ...{ mode, policyDigest, seq: this.#seq, generation: this.#generation, lastCount: this.#lastCount ?? null },

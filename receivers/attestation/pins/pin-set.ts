@@ -85,7 +85,10 @@ export function applyCycle(
       outcome === 'verify_failed' && fingerprint !== undefined && REVOKING.has(check ?? '') ? [fingerprint] : [],
     ),
   );
-  const pins = new Map(before);
+  // A clock that was set back must not make a proof last longer than it may.
+  const pins = new Map(
+    [...before.values()].map((pin) => [pin.fingerprint, { ...pin, lastVerified: Math.min(pin.lastVerified, now) }]),
+  );
   const proven = new Set<string>();
   for (const result of results) {
     const { fingerprint, outcome } = result;

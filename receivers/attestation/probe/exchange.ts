@@ -5,6 +5,7 @@ import { Client, type Dispatcher } from 'undici';
 import type { Clock } from '../../../src/component/clock.ts';
 import { deadline, NO_LONGER_NEEDED } from '../../../src/component/deadline.ts';
 import { VERSION } from '../../../src/component/version.ts';
+import { parseJson } from '../parse-json.ts';
 import { badStatus, bodyTooLarge, callTimeout, failure, headFailure, idleTimeout, ProbeFailed } from './failure.ts';
 
 const MAX_HEAD_BYTES = 16 * 1024;
@@ -157,7 +158,7 @@ async function decode(raw: Buffer, encoding: string | string[] | undefined, limi
 function parseObject(text: Buffer): Record<string, unknown> {
   let value: unknown;
   try {
-    value = JSON.parse(text.toString('utf8'));
+    value = parseJson(text.toString('utf8'));
   } catch {
     throw new ProbeFailed(failure('json'));
   }

@@ -36,13 +36,26 @@ export class CollateralCache {
   /** @returns undefined when there is none that holds now */
   async get(key: CollateralKey): Promise<CheckedCollateral | undefined> {
     const name = `${key.fmspc}-${key.ca}`;
-    const entry = this.#entries.get(name) ?? { fetchedAt: 0, failedAt: Number.NEGATIVE_INFINITY };
-    this.#entries.set(name, entry);
-    const isSpaced = this.#now() - entry.failedAt >= FETCH_SPACING_MS;
+    const entry = this.#entries.get(name) ?? this.#make(name);
+    const isSpaced = this.#isSpaced(entry);
     if (!this.#holds(entry)) {
       if (isSpaced || entry.fetching) await this.#refresh(entry, key);
     } else if (isSpaced && this.#now() >= refreshAt(entry)) void this.#refresh(entry, key);
     return this.#holds(entry) ? entry.held : undefined;
+  }
+
+  /** Who asks names the platform before anybody has proven it: what came to nothing must not add up. */
+  #make(name: string): Entry {
+    for (const [other, entry] of this.#entries)
+      if (!entry.held && !entry.fetching && this.#isSpaced(entry)) this.#entries.delete(other);
+    const made = { fetchedAt: 0, failedAt: Number.NEGATIVE_INFINITY };
+    this.#entries.set(name, made);
+    return made;
+  }
+
+  /** In either direction: the clock may have been set back. */
+  #isSpaced({ failedAt }: Entry): boolean {
+    return Math.abs(this.#now() - failedAt) >= FETCH_SPACING_MS;
   }
 
   #holds({ held }: Entry): boolean {

@@ -1,3 +1,4 @@
+import { parseJson } from '../parse-json.ts';
 import { ALGORITHMS, type Algorithm } from '../probe/result.ts';
 import type { VerificationConfig } from './config.ts';
 
@@ -117,7 +118,7 @@ function objectOf(value: unknown): Record<string, unknown> | undefined {
 function parsed(value: unknown): unknown {
   if (typeof value !== 'string') return value;
   try {
-    return JSON.parse(value);
+    return parseJson(value);
   } catch {
     return undefined;
   }

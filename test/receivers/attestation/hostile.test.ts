@@ -9,7 +9,11 @@ import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
 import type { Collateral } from '@phala/dcap-qvl';
 import { fetchDocument } from '../../../receivers/attestation/fetch-document.ts';
+import { parseJson } from '../../../receivers/attestation/parse-json.ts';
+import { applyCycle, type Pin, type Pins } from '../../../receivers/attestation/pins/pin-set.ts';
+import { readPool } from '../../../receivers/attestation/pool-state.ts';
 import { checkCollateral } from '../../../receivers/attestation/verification/collateral.ts';
+import { CollateralCache } from '../../../receivers/attestation/verification/collateral-cache.ts';
 import { verification } from '../../../receivers/attestation/verification/config.ts';
 import { ReportVerifier } from '../../../receivers/attestation/verification/verifier.ts';
 import { systemClock } from '../../../src/platform/system-clock.ts';
@@ -230,4 +234,62 @@ test('a document from a peer that never ends its handshake ends in time, and lea
   setTimeout(() => stop.abort(new Error('no longer wanted')), 50);
   await stopped;
   while (sockets.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+});
+
+test('a clock that is set back does not make a proof last longer', () => {
+  const rules = { ttl: 3_600_000, maxAge: DAY_MS, floor: 1, sharedKeys: false };
+  const pin: Pin = {
+    ...{ fingerprint: FINGERPRINT, firstSeen: NOW, lastSeen: NOW, lastVerified: NOW, notAfter: NOW + 365 * DAY_MS },
+    ...{ advisoryIds: [], identities: { [FINGERPRINT]: NOW }, algos: {}, source: 'initial' },
+  };
+  const cycleAt = (pins: Pins, now: number) =>
+    applyCycle(pins, { results: [], isFull: false, source: 'cumulative', now }, rules);
+  const { pins } = cycleAt(new Map([[FINGERPRINT, pin]]), NOW - 300 * DAY_MS);
+  assert.equal(pins.size, 1);
+  assert.deepEqual(
+    cycleAt(pins, NOW - 299 * DAY_MS).evicted.map(({ reason }) => reason),
+    ['max_age'],
+  );
+});
+
+test('a store with times that are no dates is foreign', () => {
+  const stored = (lastVerified: number, notAfter: number) => {
+    const pin = { fingerprint: FINGERPRINT, firstSeen: NOW, lastSeen: NOW, lastVerified, notAfter };
+    return readPool(
+      JSON.stringify({
+        ...{ version: 1, mode: 'dcap', policyDigest: '', seq: 0, generation: 0, lastCount: null },
+        pins: [{ ...pin, advisoryIds: [], identities: {}, algos: {}, source: 'initial' }],
+        ...{ draws: [], keys: [], sinceChange: 0, sinceNew: 0, told: { stalled: null, blocked: false } },
+      }),
+    );
+  };
+  assert.ok(stored(NOW, NOW));
+  assert.equal(stored(NOW, 1e300), undefined);
+  assert.equal(stored(1e300, NOW), undefined);
+});
+
+test('a clock that is set back does not keep collateral from being asked for', async () => {
+  let [now, fetches] = [NOW, 0];
+  const clock = { ...systemClock, now: () => BigInt(now) * 1_000_000n };
+  const cache = new CollateralCache(async () => {
+    fetches++;
+    throw new Error('unknown');
+  }, clock);
+  for (let n = 0; n < 3; n++) await cache.get({ fmspc: 'aa', ca: 'platform' });
+  assert.equal(fetches, 1);
+  now -= 3_600_000;
+  await cache.get({ fmspc: 'aa', ca: 'platform' });
+  assert.equal(fetches, 2);
+});
+
+test('JSON of too many parts is not parsed; as much in texts is', () => {
+  const size = 2 ** 20;
+  for (const text of [
+    '['.repeat(size) + ']'.repeat(size),
+    `[${'{},'.repeat(size / 2)}1]`,
+    `{${'"a":1,'.repeat(size / 3)}"b":1}`,
+  ])
+    assert.throws(() => parseJson(text), SyntaxError);
+  const texts = ['\\"[,', '\\', ',\\\\', '{'.repeat(size)];
+  assert.deepEqual(parseJson(JSON.stringify({ texts })), { texts });
 });
