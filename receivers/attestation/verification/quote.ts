@@ -35,3 +35,11 @@ export function parseQuote(bytes: Buffer): ParsedQuote | CheckFailure {
 export function isDebugged({ tdAttributes }: TDReport10): boolean {
   return tdAttributes[TUD_BITS] !== 0;
 }
+
+/**
+ * Whether the module that measured the domain is Intel's, for production: its levels say nothing of another.
+ * @see Intel TDX Module ABI, TEE_TCB_INFO
+ */
+export function isOfIntelModule({ mrSignerSeam, seamAttributes }: TDReport10): boolean {
+  return [...mrSignerSeam, ...seamAttributes].every((byte) => byte === 0);
+}

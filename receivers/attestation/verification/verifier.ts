@@ -13,7 +13,7 @@ import { proveQuote } from './dcap.ts';
 import { readIdentity, replayRtmr3 } from './event-log.ts';
 import { GpuVerifier } from './gpu.ts';
 import { checkWorkload } from './policy.ts';
-import { isDebugged, type ParsedQuote, parseQuote } from './quote.ts';
+import { isDebugged, isOfIntelModule, type ParsedQuote, parseQuote } from './quote.ts';
 import { type Report, readReport } from './report.ts';
 
 /** A check that did not pass, with one of its fixed texts. */
@@ -126,6 +126,7 @@ export class ReportVerifier implements Verifier {
       const levels: Evidence = { ...base.evidence, ...proven };
       if (!(config.accept_tcb as readonly string[]).includes(proven.tcbStatus))
         return fail({ check: 'tcb_status', text: proven.tcbStatus }, levels);
+      if (!isOfIntelModule(quote.report)) return fail({ check: 'tcb_status', text: 'another TDX module' }, levels);
       const replayed = this.#timed('replay', () => replayRtmr3(report.events));
       if (!replayed?.equals(Buffer.from(quote.report.rtMr3))) return fail({ check: 'rtmr3' }, levels);
       const identity = readIdentity(report.events);

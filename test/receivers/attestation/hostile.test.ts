@@ -27,6 +27,7 @@ import { Quoter } from '../../simulators/attested-fleet/quote.ts';
 import { makeReport } from '../../simulators/attested-fleet/report.ts';
 import { teeTcbSvn } from '../../simulators/attested-fleet/tcb-levels.ts';
 import { OTHER, WORKLOAD } from '../../simulators/attested-fleet/workload.ts';
+import { attestedScene } from '../../support/attested-scene.ts';
 
 const NOW = Date.now();
 const DAY_MS = 86_400_000;
@@ -158,6 +159,23 @@ test('a workload cannot hide what was measured of it behind bare digests, and lo
   assert.deepEqual((await verdictOf(shown)).failed, { check: 'rtmr3' });
 });
 
+test('a domain that another TDX module measured is not judged by the levels of that of Intel', async (t) => {
+  const { report, reportData, verdictOf } = await verifierOf(t, { platform: await documentsOf() });
+  const events = JSON.parse(report().event_log as string) as LoggedEvent[];
+  const quoteOf = (mrSignerSeam: Buffer) =>
+    quoter.quote({
+      ...{ reportData: reportData(), teeTcbSvn: teeTcbSvn('UpToDate'), mrtd: Buffer.alloc(48), mrSignerSeam },
+      ...{
+        mrConfigId: Buffer.alloc(48),
+        rtmrs: [...Array.from({ length: 3 }, () => Buffer.alloc(48)), replay(events)],
+      },
+    });
+  const verdictWith = async (mrSignerSeam: Buffer) =>
+    (await verdictOf({ ...report(), intel_quote: quoteOf(mrSignerSeam).toString('hex') })).failed;
+  assert.equal(await verdictWith(Buffer.alloc(48)), undefined);
+  assert.deepEqual(await verdictWith(Buffer.alloc(48, 1)), { check: 'tcb_status', text: 'another TDX module' });
+});
+
 test('a revoked platform does not pass by a list that only one of two readers can read', async (t) => {
   const revoking = await documentsOf(hierarchy.pckCa, [hierarchy.pck]);
   const proper = await verifierOf(t, { platform: revoking });
@@ -234,6 +252,31 @@ test('a document from a peer that never ends its handshake ends in time, and lea
   setTimeout(() => stop.abort(new Error('no longer wanted')), 50);
   await stopped;
   while (sockets.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+});
+
+test('a stop ends at once whoever is mute: backends, count, or collateral', async (t) => {
+  const mute = createServer((socket) => void socket.on('error', () => {}).resume());
+  await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve));
+  t.after(() => mute.close());
+  const url = `https://a.mute.localhost:${(mute.address() as AddressInfo).port}`;
+  for (const [name, config, models] of [
+    ['backends', {}, [{ url }]],
+    ['count', { strategy: 'index_sni' }, [{ url }]],
+    ['collateral', { verification: { collateral: { pccs: { url } } } }, [{}]],
+  ] as const) {
+    const scene = await attestedScene(t, { fleet: { n: 1 }, config, models });
+    const began = scene.clock.monotonic();
+    await new Promise((resolve) => mute.once('connection', resolve));
+    await scene.stop();
+    assert.ok(scene.clock.monotonic() - began < 2_000, name);
+    assert.deepEqual(
+      scene
+        .events('attestation.discovery.initial')
+        .map(({ calls, 'attestation.cancelled_calls': cut }) => calls === cut),
+      [true],
+      name,
+    );
+  }
 });
 
 test('a clock that is set back does not make a proof last longer', () => {

@@ -31,6 +31,8 @@ export interface QuoteContent {
   /** Default 4. 5 is as well formed as 4. */
   readonly version?: 4 | 5;
   readonly isDebug?: boolean;
+  /** Who signed the TDX module; default: Intel, as zeros. */
+  readonly mrSignerSeam?: Buffer;
   readonly isSignatureBad?: boolean;
 }
 
@@ -76,11 +78,12 @@ function header(version: number): Buffer {
   return Buffer.concat([u16(version), u16(KEY_P256), u32(TEE_TDX), u16(0), u16(0), INTEL_QE, Buffer.alloc(20)]);
 }
 
-function tdReport({ teeTcbSvn, isDebug, mrtd, mrConfigId, rtmrs, reportData }: QuoteContent): Buffer {
+function tdReport(content: QuoteContent): Buffer {
+  const { teeTcbSvn, isDebug, mrtd, mrConfigId, rtmrs, reportData, mrSignerSeam = Buffer.alloc(48) } = content;
   const attributes = Buffer.from(TD_ATTRIBUTES);
   if (isDebug) attributes[0] = 1;
-  // MRSEAM, MRSIGNERSEAM and SEAMATTRIBUTES, later MROWNER and MROWNERCONFIG, may be anything.
-  const seam = Buffer.alloc(48 + 48 + 8);
+  // MRSEAM, later MROWNER and MROWNERCONFIG, may be anything; SEAMATTRIBUTES are none.
+  const seam = Buffer.concat([Buffer.alloc(48), mrSignerSeam, Buffer.alloc(8)]);
   const features = Buffer.from('e702060000000000', 'hex');
   const owner = Buffer.alloc(48 + 48);
   return Buffer.concat([teeTcbSvn, seam, attributes, features, mrtd, mrConfigId, owner, ...rtmrs, reportData]);
