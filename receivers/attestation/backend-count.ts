@@ -1,6 +1,7 @@
 import type { SecureContext } from 'node:tls';
 import type { Clock } from '../../src/component/clock.ts';
 import { FetchFailed, fetchDocument } from './fetch-document.ts';
+import { parseJson } from './parse-json.ts';
 
 export interface CountRequest {
   /** Of the pool: `<label>.<base>`. */
@@ -38,7 +39,7 @@ export async function readBackendCount({ host, port, path, ...rest }: CountReque
 
 function healthyOf(text: string): number | undefined {
   try {
-    const { healthy } = JSON.parse(text) as { healthy?: unknown };
+    const { healthy } = parseJson(text) as { healthy?: unknown };
     return Number.isSafeInteger(healthy) && (healthy as number) >= 0 ? (healthy as number) : undefined;
   } catch {
     return undefined;

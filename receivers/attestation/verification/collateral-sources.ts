@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import type { Collateral } from '@phala/dcap-qvl';
 import type { Clock } from '../../../src/component/clock.ts';
 import { type FetchedDocument, fetchDocument } from '../fetch-document.ts';
+import { parseJson } from '../parse-json.ts';
 import type { CollateralKey } from './collateral.ts';
 import type { VerificationConfig } from './config.ts';
 
@@ -51,7 +52,7 @@ export async function fetchCollateral(
 
 /** What is signed is the text of this member, as it stands there. */
 function signedPart({ body }: FetchedDocument, member: string): { readonly text: string; readonly signature: string } {
-  const document = JSON.parse(body.toString('utf8')) as Record<string, unknown>;
+  const document = parseJson(body.toString('utf8')) as Record<string, unknown>;
   return { text: JSON.stringify(document[member]), signature: String(document.signature) };
 }
 

@@ -1,6 +1,7 @@
 import { createLocalJWKSet, errors, type JSONWebKeySet, jwtVerify } from 'jose';
 import type { Clock } from '../../../src/component/clock.ts';
 import { fetchDocument } from '../fetch-document.ts';
+import { parseJson } from '../parse-json.ts';
 import type { VerificationConfig } from './config.ts';
 import type { GpuEvidence } from './report.ts';
 import type { CheckFailure } from './verifier.ts';
@@ -51,7 +52,7 @@ export class GpuVerifier {
     return overallToken(answer.body.toString('utf8'));
   }
 
-  async #judge(token: string, nonce: string, signal: AbortSignal): Promise<CheckFailure | 'ok'> {
+  async #judge(token: string, nonce: string, signal: AbortSignal): Promise<CheckFailure | 'ok' | 'skipped'> {
     const check = async (keys: ReturnType<typeof createLocalJWKSet>) =>
       (
         await jwtVerify(token, keys, {
@@ -68,7 +69,8 @@ export class GpuVerifier {
       if (!sameHex(claims.eat_nonce, nonce)) return { check: 'gpu_token', text: 'nonce' };
       return claims['x-nvidia-overall-att-result'] === true ? 'ok' : { check: 'gpu_verdict' };
     } catch (error) {
-      if (!(error instanceof errors.JOSEError)) return { check: 'gpu_service', text: 'no keys' };
+      if (!(error instanceof errors.JOSEError) || error instanceof errors.JWKSInvalid)
+        return this.#config.mode === 'required' ? { check: 'gpu_service', text: 'no keys' } : 'skipped';
       return { check: 'gpu_token', text: TOKEN_FAULTS[error.code] ?? 'signature' };
     }
   }
@@ -87,7 +89,7 @@ export class GpuVerifier {
     const { jwks_url: url, timeout: timeoutMs } = this.#config;
     const answer = await fetchDocument({ ...{ url: url!, timeoutMs, clock: this.#clock, signal } });
     if (answer.status !== 200) throw new Error('the keys were refused');
-    const keys = JSON.parse(answer.body.toString('utf8')) as JSONWebKeySet;
+    const keys = parseJson(answer.body.toString('utf8')) as JSONWebKeySet;
     this.#keys = { set: createLocalJWKSet(keys), fetchedAt: this.#now() };
   }
 
@@ -105,7 +107,7 @@ const TOKEN_FAULTS: Readonly<Record<string, string>> = {
 /** `[["JWT", token], {...}]`; the first stands for all GPUs together. */
 function overallToken(text: string): string | undefined {
   try {
-    const [first] = JSON.parse(text) as unknown[];
+    const [first] = parseJson(text) as unknown[];
     return Array.isArray(first) && first[0] === 'JWT' && typeof first[1] === 'string' ? first[1] : undefined;
   } catch {
     return undefined;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +16,7 @@ import { readPool } from '../../../receivers/attestation/pool-state.ts';
 import { checkCollateral } from '../../../receivers/attestation/verification/collateral.ts';
 import { CollateralCache } from '../../../receivers/attestation/verification/collateral-cache.ts';
 import { verification } from '../../../receivers/attestation/verification/config.ts';
+import { GpuVerifier } from '../../../receivers/attestation/verification/gpu.ts';
 import { ReportVerifier } from '../../../receivers/attestation/verification/verifier.ts';
 import { systemClock } from '../../../src/platform/system-clock.ts';
 import { Semaphore } from '../../../src/resilience/semaphore.ts';
@@ -23,6 +25,7 @@ import { makeCollateral } from '../../simulators/attested-fleet/collateral.ts';
 import { type LoggedEvent, replay, runtimeEvent } from '../../simulators/attested-fleet/event-log.ts';
 import { FMSPC, makeHierarchy } from '../../simulators/attested-fleet/hierarchy.ts';
 import { makeIdentities } from '../../simulators/attested-fleet/identity.ts';
+import { NRAS_ISSUER, Nras } from '../../simulators/attested-fleet/nras.ts';
 import { Quoter } from '../../simulators/attested-fleet/quote.ts';
 import { makeReport } from '../../simulators/attested-fleet/report.ts';
 import { teeTcbSvn } from '../../simulators/attested-fleet/tcb-levels.ts';
@@ -335,4 +338,28 @@ test('JSON of too many parts is not parsed; as much in texts is', () => {
     assert.throws(() => parseJson(text), SyntaxError);
   const texts = ['\\"[,', '\\', ',\\\\', '{'.repeat(size)];
   assert.deepEqual(parseJson(JSON.stringify({ texts })), { texts });
+});
+
+test('without keys a token proves nothing: evidence that may be away is skipped, evidence that must not fails', async (t) => {
+  const nonce = randomBytes(32).toString('hex');
+  const nras = await Nras.make(() => NOW);
+  let keys: string | undefined;
+  const service = createHttpServer((request, response) => {
+    if (request.method === 'POST') void nras.handle(request, response);
+    else response.writeHead(keys === undefined ? 503 : 200).end(keys);
+  });
+  await new Promise<void>((resolve) => service.listen(0, '127.0.0.1', resolve));
+  t.after(() => service.close());
+  const url = `http://127.0.0.1:${(service.address() as AddressInfo).port}`;
+  const judged = (mode: 'required' | 'optional') =>
+    new GpuVerifier(
+      { mode, nras_url: `${url}/v3/attest/gpu`, jwks_url: `${url}/keys`, issuer: NRAS_ISSUER, timeout: 5_000 },
+      systemClock,
+    ).verify({ nonce, body: { nonce, evidence_list: [{}] } }, nonce, new AbortController().signal);
+  for (keys of [undefined, '[]', '{"keys":1}', '<html>']) {
+    assert.deepEqual(await judged('required'), { check: 'gpu_service', text: 'no keys' });
+    assert.equal(await judged('optional'), 'skipped');
+  }
+  keys = '{"keys":[]}';
+  assert.deepEqual(await judged('optional'), { check: 'gpu_token', text: 'unknown key' });
 });
