@@ -55,7 +55,8 @@ export interface CycleReport {
 export class ProbeGates {
   readonly #inflight: Semaphore;
   readonly #perHost: number;
-  readonly #hosts = new Map<string, Semaphore>();
+  /** Those that somebody is in, or waits for: names come and go with the sources of models. */
+  readonly #hosts = new Map<string, { readonly gate: Semaphore; users: number }>();
 
   constructor(inflight: number, perHost: number) {
     this.#inflight = new Semaphore(inflight);
@@ -64,12 +65,21 @@ export class ProbeGates {
 
   /** @param backend of which there is one: an index or an address */
   async enter(host: string, backend: string | undefined, signal: AbortSignal): Promise<() => void> {
-    const gates = [this.#gate(host, this.#perHost), this.#inflight];
-    if (backend !== undefined) gates.unshift(this.#gate(`${host} ${backend}`, 1));
     const held: (() => void)[] = [];
     const leave = () => {
-      for (const release of held) release();
+      for (const release of held.reverse()) release();
     };
+    const named = (name: string, permits: number): Semaphore => {
+      const host = this.#hosts.get(name) ?? { gate: new Semaphore(permits), users: 0 };
+      this.#hosts.set(name, host);
+      host.users++;
+      held.push(() => {
+        if (--host.users === 0) this.#hosts.delete(name);
+      });
+      return host.gate;
+    };
+    const gates = [named(host, this.#perHost), this.#inflight];
+    if (backend !== undefined) gates.unshift(named(`${host} ${backend}`, 1));
     try {
       for (const gate of gates) held.push(await gate.acquire(signal));
       return leave;
@@ -79,10 +89,9 @@ export class ProbeGates {
     }
   }
 
-  #gate(name: string, permits: number): Semaphore {
-    const gate = this.#hosts.get(name) ?? new Semaphore(permits);
-    this.#hosts.set(name, gate);
-    return gate;
+  /** Names that are held in memory. */
+  get size(): number {
+    return this.#hosts.size;
   }
 }
 

@@ -9,10 +9,12 @@ import { type TestContext, test } from 'node:test';
 import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
 import type { Collateral } from '@phala/dcap-qvl';
+import { ProbeGates } from '../../../receivers/attestation/cycle.ts';
 import { fetchDocument } from '../../../receivers/attestation/fetch-document.ts';
 import { parseJson } from '../../../receivers/attestation/parse-json.ts';
 import { applyCycle, type Pin, type Pins } from '../../../receivers/attestation/pins/pin-set.ts';
 import { readPool } from '../../../receivers/attestation/pool-state.ts';
+import { nameOf } from '../../../receivers/attestation/sources/model-sources.ts';
 import { checkCollateral } from '../../../receivers/attestation/verification/collateral.ts';
 import { CollateralCache } from '../../../receivers/attestation/verification/collateral-cache.ts';
 import { verification } from '../../../receivers/attestation/verification/config.ts';
@@ -362,4 +364,24 @@ test('without keys a token proves nothing: evidence that may be away is skipped,
   }
   keys = '{"keys":[]}';
   assert.deepEqual(await judged('optional'), { check: 'gpu_token', text: 'unknown key' });
+});
+
+test('gates are forgotten when the last has left, and not before', async () => {
+  const gates = new ProbeGates(10, 1);
+  const { signal } = new AbortController();
+  const leave = await gates.enter('a', 'index-0', signal);
+  const waiting = gates.enter('a', 'index-1', signal);
+  const cut = new AbortController();
+  const refused = assert.rejects(gates.enter('a', 'index-2', cut.signal));
+  cut.abort(new Error('cut'));
+  await refused;
+  leave();
+  (await waiting)();
+  assert.equal(gates.size, 0);
+});
+
+test('the name of a source shows neither path nor address', () => {
+  const http = { url: 'http://127.0.0.1:80/secret?key=1' };
+  assert.match(nameOf({ http } as never, 0), /^0-ip-[0-9a-f]{8}$/);
+  assert.equal(nameOf({ file: '/etc/secret/models.yaml' } as never, 1), '1-models.yaml');
 });
