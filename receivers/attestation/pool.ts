@@ -503,7 +503,13 @@ export class Pool {
     });
     await store
       .set({ [key]: text })
-      .catch((error) => host.logger.warn('pins could not be stored', { pool: this.settings.name, error }));
+      // Its text may name a path.
+      .catch((error) =>
+        host.logger.warn('pins could not be stored', {
+          pool: this.settings.name,
+          'error.type': error instanceof OutbandError ? error.code : 'internal',
+        }),
+      );
   }
 
   /** Pins of before serve again when they were proven by the same rules and not too long ago. */

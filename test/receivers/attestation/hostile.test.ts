@@ -6,6 +6,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { inspect } from 'node:util';
 import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
 import type { Collateral } from '@phala/dcap-qvl';
@@ -384,4 +385,19 @@ test('the name of a source shows neither path nor address', () => {
   const http = { url: 'http://127.0.0.1:80/secret?key=1' };
   assert.match(nameOf({ http } as never, 0), /^0-ip-[0-9a-f]{8}$/);
   assert.equal(nameOf({ file: '/etc/secret/models.yaml' } as never, 1), '1-models.yaml');
+});
+
+test('a store that fails is told without its path, and keeps no pin from being served', async (t) => {
+  const store = {
+    list: async () => new Map<string, string>(),
+    set: async () => {
+      throw new Error("ENOSPC: no space left, write '/var/lib/secret'");
+    },
+  };
+  const scene = await attestedScene(t, { fleet: { n: 1 }, store: store as never });
+  await scene.cycle();
+  assert.equal((await scene.pins()).length, 1);
+  const told = () => scene.host.lines.filter(({ level }) => level === 'warn');
+  while (told().length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.doesNotMatch(inspect(told(), { depth: 9 }), /secret/);
 });
