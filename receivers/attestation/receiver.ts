@@ -208,6 +208,7 @@ export class AttestationReceiver implements Component {
         this.#host.logger.warn('a pool cannot be started', { pool: poolName(one), error });
       }
     }
+    this.#forgetVerifiers(wanted);
     if (isSettled) await this.#forgetGone(wanted);
   }
 
@@ -286,13 +287,29 @@ export class AttestationReceiver implements Component {
       },
       root,
     );
+    this.#warnUnmeasured(config);
     const made = { verifier, digest: policyDigest(config, root) };
     this.#verifiers.set(key, made);
     return made;
   }
 
+  /** Hashes of an image are what a running system says of itself: only the registers prove that it is that image. */
+  #warnUnmeasured({ mode, policy }: AttestationConfig['verification']): void {
+    const isMeasured = Object.values(policy.measurements).some((values) => values.length > 0);
+    if (mode !== 'dcap' || isMeasured || policy.accept_any_workload) return;
+    this.#host.logger.warn(
+      'no measurements are listed: another system on genuine hardware could claim the listed hashes; set `verification::policy::measurements`',
+    );
+  }
+
   async #readStored(key: string): Promise<ReadonlyMap<string, string>> {
     return (await this.#store?.list(key).catch(() => undefined)) ?? new Map();
+  }
+
+  #forgetVerifiers(wanted: ReadonlyMap<string, ModelSettings>): void {
+    const configs = [this.#config, ...wanted.values()].flatMap(({ verification }) => verification ?? []);
+    const used = new Set(configs.map((config) => JSON.stringify(config)));
+    for (const key of this.#verifiers.keys()) if (!used.has(key)) this.#verifiers.delete(key);
   }
 
   /** What is stored of pools that are gone. */

@@ -15,7 +15,7 @@ const digest = (bytes: number) =>
     .regex(new RegExp(`^(0x)?[0-9a-fA-F]{${bytes * 2}}$`), { error: `must be ${bytes} bytes as hex` })
     .transform((value) => value.replace(/^0x/, '').toLowerCase());
 
-const register = z.array(digest(48)).prefault([]);
+const register = (name: string) => z.array(digest(48)).prefault([]).describe(`Values of ${name}. []: any.`);
 
 const policy = z.strictObject({
   os_images: z.array(digest(32)).prefault([]).describe('Hashes of OS images that may run. []: any.'),
@@ -24,7 +24,12 @@ const policy = z.strictObject({
     .prefault('if_set')
     .describe('Whether the hardware must name the workload too; `if_set`: when it names one, it must be this one.'),
   measurements: z
-    .strictObject({ mrtd: register, rtmr0: register, rtmr1: register, rtmr2: register })
+    .strictObject({
+      mrtd: register('MRTD, the firmware'),
+      rtmr0: register('RTMR0, its settings'),
+      rtmr1: register('RTMR1, the kernel'),
+      rtmr2: register('RTMR2, what the kernel starts'),
+    })
     .prefault({})
     .describe('Values that these registers may have. []: any.'),
   accept_any_workload: bool()

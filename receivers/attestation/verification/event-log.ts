@@ -9,6 +9,8 @@ const RTMR_BYTES = 48;
 const IDENTITY_EVENTS = ['os-image-hash', 'compose-hash', 'instance-id'] as const;
 /** After it the workload itself may add events, so nothing later is evidence. */
 const END_OF_START = 'system-ready';
+/** Hashes and ids are shorter. */
+const MOST_PAYLOAD_BYTES = 64;
 
 /** What the log says of the workload; hex. */
 export type WorkloadIdentity = Readonly<Record<(typeof IDENTITY_EVENTS)[number], string>>;
@@ -37,7 +39,7 @@ function sha384(...parts: readonly Buffer[]): Buffer {
   return hash.digest();
 }
 
-/** @returns undefined unless each of the events stands there once, before the end of the start */
+/** @returns undefined unless each of the events stands there once, in a sensible length, before the end of the start */
 export function readIdentity(events: readonly LoggedEvent[]): WorkloadIdentity | undefined {
   const runtime = events.filter(({ imr }) => imr === RTMR3);
   const placesOf = (wanted: string) => runtime.flatMap(({ name }, index) => (name === wanted ? [index] : []));
@@ -47,7 +49,9 @@ export function readIdentity(events: readonly LoggedEvent[]): WorkloadIdentity |
   for (const name of IDENTITY_EVENTS) {
     const [place, ...more] = placesOf(name);
     if (place === undefined || more.length > 0 || place > end) return undefined;
-    identity[name] = runtime[place]!.payload.toString('hex');
+    const { payload } = runtime[place]!;
+    if (payload.length > MOST_PAYLOAD_BYTES) return undefined;
+    identity[name] = payload.toString('hex');
   }
   return identity as WorkloadIdentity;
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { startAttestedFleet } from '../../simulators/attested-fleet/fleet.ts';
 import { collapsing, leastConnections, roundRobin, starve, uniform } from '../../simulators/attested-fleet/policies.ts';
 import { attestedScene, REFRESH_MS } from '../../support/attested-scene.ts';
 import { settle } from '../../support/fake-clock.ts';
@@ -260,4 +261,21 @@ test('each address of a host is a backend', async (t) => {
   assert.equal(cycle['attestation.declared'], 2);
   assert.equal(cycle['attestation.declared_source'], 'addresses');
   assert.equal(cycle.calls, 2);
+});
+
+test('hashes without measurements are warned about, and measurements are held', async (t) => {
+  const isWarning = ({ message }: { message: string }) => message.startsWith('no measurements are listed');
+  const fleet = await startAttestedFleet({ n: 1 });
+  t.after(() => fleet.stop());
+  const loose = await attestedScene(t, { fleet });
+  assert.equal(loose.host.lines.filter(isWarning).length, 1);
+  const { mrtd, ...rest } = fleet.measurements;
+  const listed = Object.fromEntries(Object.entries({ mrtd, ...rest }).map(([name, value]) => [name, [value]]));
+  const strict = await attestedScene(t, { fleet, config: { verification: { policy: { measurements: listed } } } });
+  assert.equal(strict.host.lines.filter(isWarning).length, 0);
+  assert.equal((await strict.cycle()).total_pinned, 1);
+  fleet.fault('all', 'wrongMeasurement');
+  const cycle = await strict.next();
+  assert.match(cycle.failure_reasons[0], /^verify: measurement: (mrtd|rtmr[012])$/);
+  assert.deepEqual(await strict.pins(), []);
 });

@@ -17,6 +17,9 @@ const ONE = {
   },
 };
 
+/** With an open breaker a retry comes an interval later, and a little more. */
+const LATER_MS = 1.2 * REFRESH_MS;
+
 interface Row {
   readonly fault: Fault;
   readonly reason: string;
@@ -112,7 +115,7 @@ async function passTime(
   { ms, until }: NonNullable<Row['waits']>,
 ): Promise<void> {
   const before = fleet.ledger().length;
-  await pass(REFRESH_MS);
+  await pass(LATER_MS);
   const last = () => fleet.ledger()[before];
   await fleet.waitFor(() => {
     const entry = last();
@@ -131,7 +134,7 @@ test('each fault of a backend has its words, pins nothing, and harms only the pi
     await t.test(JSON.stringify(row.fault), async () => {
       scene.fleet.fault(0, row.fault, { times: 1 });
       if (row.waits) await passTime(scene, row.waits);
-      else await scene.pass(REFRESH_MS);
+      else await scene.pass(LATER_MS);
       const cycle: Cycle = await scene.cycle();
       assert.deepEqual(cycle.failure_reasons, [row.reason]);
       assert.deepEqual(cycle.failure_stages, [row.stage]);
@@ -143,7 +146,7 @@ test('each fault of a backend has its words, pins nothing, and harms only the pi
       assert.equal(cycle['attestation.pool.state'], row.revokes ? 'blocked' : 'pinned');
       scene.fleet.clearFaults();
       if (!row.revokes) return;
-      const healed = await scene.next();
+      const healed = await scene.next(LATER_MS);
       assert.deepEqual(healed.observed_fingerprints, [good]);
       assert.deepEqual(await scene.pins(), [good]);
     });

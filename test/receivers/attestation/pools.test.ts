@@ -12,6 +12,7 @@ import { MemoryKeyValue } from '../../support/endpoint-sources.ts';
 import { settle } from '../../support/fake-clock.ts';
 import { temporaryDirectory } from '../../support/storage.ts';
 
+const { RUNS = 100, SEED = Date.now() % 1_000_000 } = process.env;
 const HOUR_MS = 3_600_000;
 const BINDING = { verification: { mode: 'binding' } };
 
@@ -63,7 +64,8 @@ test('whatever faults there are, each cycle writes one record whose numbers agre
     ...([{ status: 500 }, { status: 401 }, { dropField: 'intel_quote' }] as const),
   );
   const plan = fc.array(fc.tuple(fc.nat(2), fault, fc.double({ min: 0.1, max: 1, noNaN: true })), { maxLength: 5 });
-  const plans = fc.sample(plan, { numRuns: 500, ...(process.env.SEED && { seed: Number(process.env.SEED) }) });
+  const plans = fc.sample(plan, { numRuns: Number(RUNS), seed: Number(SEED) });
+  t.diagnostic(`SEED=${SEED}`);
   let cycles = 0;
   for (const faults of plans) {
     fleet.clearFaults();
