@@ -30,6 +30,7 @@ const MAX_WAITING_RECORDS = 1_000;
 /** Proofs keep the thread that makes them: all receivers of the process take turns. */
 const PROOF_TURNS = new Semaphore(1);
 const TARGET_TYPE = 'attestation';
+const BY_PROBE = { transport: 'probe' };
 
 /** What a test may put in the place of the real thing. */
 export interface AttestationParts {
@@ -161,9 +162,12 @@ export class AttestationReceiver implements Component {
               { resource, scope: SCOPE, records, origin: { receiver: this.#receiver, target: targetOf(resource) } },
               { signal },
             );
+          this.#instruments('accepted', waiting.length, BY_PROBE);
           return 'taken';
         } catch (error) {
-          return error instanceof PermanentError ? 'rejected' : 'refused';
+          const isForGood = error instanceof PermanentError;
+          this.#instruments(isForGood ? 'refused' : 'failed', waiting.length, BY_PROBE);
+          return isForGood ? 'rejected' : 'refused';
         }
       },
       onTaken: (waiting) => {

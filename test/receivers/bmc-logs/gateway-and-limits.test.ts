@@ -49,6 +49,7 @@ test('a gateway gets the requests of a BMC with its path, and the name of the BM
 });
 
 test('the requests to all BMCs together keep to the rate', async (t) => {
+  const began = performance.now();
   const { fleet, agent } = await scene(t, {
     count: 6,
     receiver: `mode: periodic
@@ -58,10 +59,10 @@ rate_limit: { bucket_burst: 5, bucket_replenish: 20ms, max_jitter: 0s }`,
   const done = () => agent.lines.filter(({ msg }) => msg === 'logs read').length;
   await agent.line(() => done() === 6);
   const times = fleet.bmcs.flatMap(({ journal }) => journal.map(({ at }) => at)).sort((a, b) => a - b);
-  // Never more than the burst, and one for each 20 ms since the first; a little is for the way to the first BMC.
+  // Never more than the burst, and one for each 20 ms since nobody had asked: how long the first is on its way is unknown.
   for (const [index, at] of times.entries()) {
-    const allowed = 5 + (at - times[0]! + 60) / 20;
-    assert.ok(index + 1 <= allowed, `${index + 1} requests in ${at - times[0]!} ms`);
+    const allowed = 5 + (at - began) / 20;
+    assert.ok(index + 1 <= allowed, `${index + 1} requests in ${at - began} ms`);
   }
 });
 
