@@ -136,9 +136,9 @@ export class ReportVerifier implements Verifier {
       if (distrusted) return fail(distrusted, evidence);
       base = { ...base, evidence };
     } finally {
-      release();
-      // Others have their turn with this thread, too.
+      // Others have this thread before the next proof has it.
       await new Promise<void>((resolve) => setImmediate(resolve));
+      release();
     }
     return this.#withGpu(report, base, nonce, signal);
   }
