@@ -2,13 +2,14 @@ import type { RunCause } from '../../src/component/scheduler.ts';
 import type { CycleReport } from './cycle.ts';
 import type { Blocker, Coverage } from './diagnosis/coverage.ts';
 import type { Balance, Estimates } from './diagnosis/estimates.ts';
+import type { PoolState } from './judge-cycle.ts';
 import type { Tally } from './outcome.ts';
-import type { CycleKind, PoolState } from './pool.ts';
 import type { VerificationMode } from './verification/config.ts';
 
 /** Raised when an attribute gets another name or meaning; additions do not count. */
 const SCHEMA_VERSION = 1;
 
+export type CycleKind = 'initial' | 'cumulative' | 'targeted';
 export type Trigger = 'schedule' | 'retry' | 'candidate' | 'operator';
 
 /** Everything about a cycle that is told. Times are milliseconds since the epoch. */
@@ -22,6 +23,8 @@ export interface CycleSummary
   readonly startedAt: number;
   readonly endedAt: number;
   readonly durationMs: number;
+  /** The agent ended it. */
+  readonly isCut: boolean;
   readonly counts: Tally;
   readonly newFingerprints: number;
   readonly evicted: number;

@@ -1,3 +1,4 @@
+import { OutbandError } from '../../src/component/errors.ts';
 import { reasonOf } from './probe/failure.ts';
 import type { ProbeResult } from './probe/result.ts';
 
@@ -67,4 +68,29 @@ export function brokenSums(planned: number, results: readonly ProbeResult[], of:
     attempts: new Set(results.map(({ attempt }) => attempt)).size === planned,
   };
   return Object.entries(sums).flatMap(([name, holds]) => (holds ? [] : [name]));
+}
+
+/** Waiting heals no wrong setting and no missing right. */
+export function failureOf(results: readonly ProbeResult[], { calls, failureReasons }: Tally): OutbandError {
+  const isPermanent =
+    results.length > 0 &&
+    results.every(
+      ({ failure, httpStatus }) =>
+        failure?.category === 'client_build' ||
+        failure?.category === 'query_encode' ||
+        httpStatus === 401 ||
+        httpStatus === 403,
+    );
+  const [reason = 'cut off'] = commonest(failureReasons);
+  return new OutbandError(
+    isPermanent ? 'config_invalid' : 'pool_unproven',
+    `no probe of ${calls} proved a backend (${reason})`,
+  );
+}
+
+/** The most frequent first. */
+export function commonest(reasons: readonly string[]): string[] {
+  const counts = new Map<string, number>();
+  for (const reason of reasons) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+  return [...counts].sort((a, b) => b[1] - a[1]).map(([reason]) => reason);
 }

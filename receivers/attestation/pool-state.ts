@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { DrawWindow } from './diagnosis/draws.ts';
 import { STALL_CAUSES, type StallCause } from './diagnosis/stall.ts';
-import type { Pin } from './pins/pin-set.ts';
+import { NO_MEMORY, type PoolMemory } from './judge-cycle.ts';
+import type { Eviction, Pin } from './pins/pin-set.ts';
 
 /** What people have been told: a change is told once, over restarts too. */
 export interface Told {
@@ -88,4 +89,40 @@ export function readPool(text: string): StoredPool | undefined {
   const { keys, draws, sinceChange, sinceNew, version: _, ...rest } = data;
   const window = { draws: draws.map(([key, at]) => ({ fingerprint: keys[key]!, at })), sinceChange, sinceNew };
   return { ...rest, window } as StoredPool;
+}
+
+export interface RestoredPool {
+  readonly memory: PoolMemory;
+  readonly seq: number;
+  readonly told: Told;
+  readonly evicted: readonly { readonly pin: Pin; readonly reason: Eviction }[];
+}
+
+/**
+ * Pins of before serve again when they were proven by the same rules and not too long ago; draws count when the rules are the same.
+ * @param ttl milliseconds
+ * @param now milliseconds since the epoch
+ * @returns undefined when the text is not readable
+ */
+export function restorePool(
+  text: string,
+  { mode, policyDigest }: Pick<StoredPool, 'mode' | 'policyDigest'>,
+  ttl: number,
+  now: number,
+): RestoredPool | undefined {
+  const pool = readPool(text);
+  if (!pool) return undefined;
+  const { seq, told, window, pins: all } = pool;
+  const isSamePolicy = pool.mode === mode && pool.policyDigest === policyDigest;
+  const isKept = ({ lastVerified }: Pin) => isSamePolicy && lastVerified <= now && now - lastVerified < ttl;
+  const pins = new Map(all.filter(isKept).map((pin) => [pin.fingerprint, { ...pin, source: 'restored' as const }]));
+  const reason = isSamePolicy ? 'ttl' : 'policy_changed';
+  const evicted = all.filter((pin) => !isKept(pin)).map((pin) => ({ pin, reason }) as const);
+  const memory: PoolMemory = {
+    ...{ ...NO_MEMORY, pins, lastCount: pool.lastCount ?? undefined },
+    generation: pool.generation + (evicted.length > 0 ? 1 : 0),
+    stall: told.stalled === null ? undefined : { cause: told.stalled, since: now },
+    ...(isSamePolicy && { window }),
+  };
+  return { memory, seq, told, evicted };
 }

@@ -28,7 +28,8 @@ export function* readings({ pools, sources, skipped, collateralTtls, now }: Read
 }
 
 function* poolReadings(pool: Pool, now: number): Generator<Reading> {
-  const { summary, stall, lastAt, settings } = pool;
+  const { summary, lastAt, settings } = pool;
+  const { stall } = pool.memory;
   const attributes = { pool: settings.name };
   const pins = [...pool.pins.values()];
   const backends = identitiesSince(pool.pins, 0);

@@ -3,8 +3,9 @@ import { STATUS_CODES } from 'node:http';
 import type { Page, PageAnswer, PageRequest } from '../../src/component/page.ts';
 import type { AttestationConfig } from './config.ts';
 import { explain } from './explain.ts';
+import { commonest } from './outcome.ts';
 import { identitiesSince, isOverTtl, type Pin } from './pins/pin-set.ts';
-import { commonest, type Pool, type RememberedCycle } from './pool.ts';
+import type { Pool, RememberedCycle } from './pool.ts';
 import { shownResult } from './probe/result.ts';
 import type { SourceView } from './sources/model-sources.ts';
 
@@ -64,7 +65,8 @@ function overview(fleet: Fleet, query: URLSearchParams): PageAnswer {
 
 /** One pool, always with all fields; what is not known is null. */
 function poolView(fleet: Fleet, pool: Pool, due: number | null, withResults: boolean) {
-  const { settings, summary, stall } = pool;
+  const { settings, summary } = pool;
+  const { stall } = pool.memory;
   const now = fleet.now();
   return {
     pool: settings.name,
@@ -139,7 +141,8 @@ function cycleView({ summary, results }: RememberedCycle, withResults: boolean) 
 }
 
 function explainPool(pool: Pool): string {
-  const { summary, draws, stall } = pool;
+  const { summary } = pool;
+  const { stall, window, fruitless } = pool.memory;
   const counts = summary?.counts;
   return explain({
     state: pool.state,
@@ -148,15 +151,15 @@ function explainPool(pool: Pool): string {
     stall: stall?.cause,
     declared: summary?.declared,
     pinned: identitiesSince(pool.pins, 0),
-    draws: draws.draws.length,
-    drawn: new Set(draws.draws.map(({ fingerprint }) => fingerprint)).size,
+    draws: window.draws.length,
+    drawn: new Set(window.draws.map(({ fingerprint }) => fingerprint)).size,
     effectiveSize: summary?.effectiveSize ?? null,
     unseenMassUpper: summary?.unseenMassUpper ?? 1,
     candidates: pool.candidates.open(summary?.endedAt ?? 0).length,
     failed: counts ? counts.failedCalls + counts.unboundCalls + counts.cancelledCalls : 0,
     verifyFailed: counts?.verifyFailures ?? 0,
     calls: counts?.calls ?? 0,
-    fruitlessCycles: pool.fruitlessCycles,
+    fruitlessCycles: fruitless,
     reason: commonest(counts?.failureReasons ?? [])[0],
   });
 }
@@ -171,7 +174,7 @@ function pinsOf({ config, now }: Fleet, pool: Pool, known: string | undefined): 
     return problem(409, 'unverified_pool', `pins of mode ${mode} are not proven by hardware, so they are not served`);
   const pins = [...pool.pins.values()];
   const body = {
-    ...{ schemaVersion: SCHEMA_VERSION, pool: name, state: pool.state, generation: pool.generation },
+    ...{ schemaVersion: SCHEMA_VERSION, pool: name, state: pool.state, generation: pool.memory.generation },
     pins: pins.map(({ fingerprint }) => fingerprint).sort(),
   };
   const etag = `"${createHash('sha256').update(JSON.stringify(body)).digest('hex').slice(0, 32)}"`;
