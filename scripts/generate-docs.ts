@@ -2,6 +2,7 @@ import { builtins } from '../src/builtins.ts';
 import { ERROR_CODES } from '../src/component/error-codes.ts';
 import type { AnyFactory } from '../src/component/factory.ts';
 import { describeSettings } from '../src/config/describe-settings.ts';
+import { configJsonSchema } from '../src/config/json-schema.ts';
 import { serviceSchema } from '../src/config/schema/service.ts';
 import { EXPORTER_METRICS } from '../src/delivery/exporter-metrics.ts';
 
@@ -15,6 +16,7 @@ export function generateDocs(read: (path: string) => string): DocFile[] {
   return [
     { path: 'docs/errors.md', content: errors() },
     { path: 'docs/service.md', content: service() },
+    { path: 'otel-config.schema.json', content: `${JSON.stringify(configJsonSchema(builtins))}\n` },
     ...builtins.map((factory) => ({ path: pageOf(factory), content: component(factory) })),
     { path: 'README.md', content: between(read('README.md'), 'components', table()) },
   ];

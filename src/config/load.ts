@@ -4,41 +4,60 @@ import { type ComponentKind, formatComponentId, parseComponentId } from '../comp
 import type { AgentConfig, ConfiguredComponent, PipelineConfig } from './agent-config.ts';
 import { checkReferences } from './check-references.ts';
 import { checkSettings, type References } from './check-settings.ts';
+import { mergeValues, ownerOf } from './merge.ts';
 import { formatProblem, type Problem } from './problem.ts';
-import { expandReferences, pathKey, type ReferenceSource } from './references.ts';
+import { type Expansion, expandReferences, pathKey, type ReferenceSource } from './references.ts';
 import { serviceSchema } from './schema/service.ts';
 import { kindOf } from './schema/values.ts';
 import { suggest } from './suggest.ts';
-import { type Path, parseYamlFile } from './yaml-file.ts';
+import { type Path, parseYamlFile, type YamlFile } from './yaml-file.ts';
 
 export type LoadResult =
-  | { readonly config: AgentConfig; readonly warnings: readonly string[] }
+  | {
+      readonly config: AgentConfig;
+      readonly warnings: readonly string[];
+      /** All inputs as one, with all references replaced; as it was written otherwise. */
+      readonly merged: Readonly<Record<string, unknown>>;
+    }
   | { readonly problems: readonly Problem[] };
 
 const KINDS: readonly ComponentKind[] = ['receiver', 'processor', 'exporter', 'extension'];
 
-/**
- * YAML text in, checked configuration or all its mistakes out. Reads nothing but what `source` gives.
- * @param name of the file, for positions
- */
+/** One of the files that a configuration is made of, or one override. */
+export interface ConfigInput {
+  readonly file: YamlFile;
+  /** Gives the values of its references. */
+  readonly source: ReferenceSource;
+}
+
+/** As {@link loadConfigs}, for one file. @param name of the file, for positions */
 export function loadConfig(
   name: string,
   content: string,
   factories: readonly AnyFactory[],
   source: ReferenceSource,
 ): LoadResult {
-  const file = parseYamlFile(name, content);
-  if (file.problems.length > 0) return { problems: file.problems };
+  return loadConfigs([{ file: parseYamlFile(name, content), source }], factories);
+}
 
+/**
+ * Parsed files in, checked configuration or all its mistakes out. Reads nothing but what the sources give.
+ * @param inputs one or more; what is further right wins
+ */
+export function loadConfigs(inputs: readonly ConfigInput[], factories: readonly AnyFactory[]): LoadResult {
+  const unreadable = inputs.flatMap(({ file }) => file.problems);
+  if (unreadable.length > 0) return { problems: unreadable };
+
+  const expansion = expandAll(inputs);
+  const { position } = expansion;
   const problems: Problem[] = [];
   const report = (path: Path, part: 'key' | 'value', code: ErrorCode, message: string, subject: Path = path) =>
-    problems.push({ position: file.position(path, part), path: subject.join('::'), code, message });
+    problems.push({ position: position(path, part), path: subject.join('::'), code, message });
 
-  if (file.value === undefined || file.value === null) {
+  if (expansion.value === undefined) {
     report([], 'value', 'config_value', 'empty configuration file');
     return { problems };
   }
-  const expansion = expandReferences(file.value, source);
   for (const { path, message } of expansion.problems) report(path, 'value', 'config_source', message);
   if (kindOf(expansion.value) !== 'map') {
     report([], 'value', 'config_value', `expected type 'map', got '${kindOf(expansion.value)}'`);
@@ -108,7 +127,7 @@ export function loadConfig(
   if (problems.length > 0 || !service) return { problems };
 
   const warning = (path: Path, part: 'key' | 'value', code: ErrorCode, message: string) =>
-    formatProblem({ position: file.position(path, part), path: path.join('::'), code, message });
+    formatProblem({ position: position(path, part), path: path.join('::'), code, message });
   const warnings = [
     ...expansion.warnings.map(({ path, message }) => warning(path, 'value', 'config_source', message)),
     ...aliasesUsed(components).map(({ section, key, message }) =>
@@ -124,7 +143,26 @@ export function loadConfig(
     pipelines,
     service,
   } as AgentConfig;
-  return { config, warnings };
+  return { config, warnings, merged: root };
+}
+
+/** What the inputs say together, after their references were replaced; what an input says in vain counts no more. */
+function expandAll(inputs: readonly ConfigInput[]) {
+  const expansions = inputs.map(({ file, source }) => expandReferences(file.value ?? undefined, source));
+  const values = expansions.map(({ value }) => value);
+  const isInForce = (path: Path, index: number) => ownerOf(values, path) === index;
+  const said = <T extends { readonly path: Path }>(of: (expansion: Expansion) => readonly T[]) =>
+    expansions.flatMap((expansion, index) => of(expansion).filter(({ path }) => isInForce(path, index)));
+  const references = expansions.flatMap((expansion, index) =>
+    [...expansion.references].filter(([key]) => isInForce(JSON.parse(key) as Path, index)),
+  );
+  return {
+    value: mergeValues(values),
+    problems: said(({ problems }) => problems),
+    warnings: said(({ warnings }) => warnings),
+    references: new Map(references) as References,
+    position: (path: Path, part: 'key' | 'value') => inputs[ownerOf(values, path)]!.file.position(path, part),
+  };
 }
 
 type Components = ReadonlyMap<ComponentKind, ReadonlyMap<string, ConfiguredComponent>>;

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../component/error-codes.ts';
 
-/** Where a value stands in a configuration file; line and column count from 1. */
+/** Where a value stands in a configuration file; line and column count from 1. Line 0: in no file, `file` says where. */
 export interface Position {
   readonly file: string;
   readonly line: number;
@@ -18,15 +18,22 @@ export interface Problem {
 
 /** `file:line:col  path: message`, with two blanks between. */
 export function formatProblem({ position, path, message }: Problem): string {
-  const where = `${position.file}:${position.line}:${position.column}`;
+  const where = position.line === 0 ? position.file : `${position.file}:${position.line}:${position.column}`;
   return `${where}  ${path === '' ? message : `${path}: ${message}`}`;
 }
 
-/** All problems, in the order of the file, and their number. */
-export function formatProblems(problems: readonly Problem[]): string {
-  const sorted = problems.toSorted(
-    (a, b) => a.position.line - b.position.line || a.position.column - b.position.column || (a.path < b.path ? -1 : 1),
+/** By file, line and column. */
+export function sortProblems(problems: readonly Problem[]): readonly Problem[] {
+  const byText = (a: string, b: string) => (a === b ? 0 : a < b ? -1 : 1);
+  return problems.toSorted(
+    ({ position: a, path: pathA }, { position: b, path: pathB }) =>
+      byText(a.file, b.file) || a.line - b.line || a.column - b.column || byText(pathA, pathB),
   );
+}
+
+/** All problems, in the order of the files, and their number. */
+export function formatProblems(problems: readonly Problem[]): string {
+  const sorted = sortProblems(problems);
   const count = problems.length === 1 ? '1 error' : `${problems.length} errors`;
   return [...sorted.map(formatProblem), `${count} in the configuration`].join('\n');
 }

@@ -21,23 +21,25 @@ import { LEAST_TOKEN_LENGTH } from './tokens.ts';
 const MINUTE_MS = 60_000;
 const WEEK_MS = 7 * 24 * 60 * MINUTE_MS;
 
-const auth = z.preprocess(
-  (input) => (input === 'none' ? { none: true } : input),
-  z.strictObject({
-    none: flag().optional().describe('Written as `auth: none`: everybody on this machine may read. Loopback only.'),
-    tokens: z
-      .array(z.strictObject({ name: text().describe('For the log.'), token: secret().describe('The token.') }))
-      .prefault([])
-      .describe('Tokens that may read.'),
-    token_file: text()
-      .optional()
-      .describe('File with one token per line, optional `name:` before it; read again when it changes.'),
-    session_idle: duration({ positive: false })
-      .prefault('1h')
-      .describe('A login ends when it is not used for so long.'),
-    session_max: duration({ positive: false }).prefault('12h').describe('A login ends after this time.'),
-  }),
-);
+const auth = z
+  .preprocess(
+    (input) => (input === 'none' ? { none: true } : input),
+    z.strictObject({
+      none: flag().optional().describe('Written as `auth: none`: everybody on this machine may read. Loopback only.'),
+      tokens: z
+        .array(z.strictObject({ name: text().describe('For the log.'), token: secret().describe('The token.') }))
+        .prefault([])
+        .describe('Tokens that may read.'),
+      token_file: text()
+        .optional()
+        .describe('File with one token per line, optional `name:` before it; read again when it changes.'),
+      session_idle: duration({ positive: false })
+        .prefault('1h')
+        .describe('A login ends when it is not used for so long.'),
+      session_max: duration({ positive: false }).prefault('12h').describe('A login ends after this time.'),
+    }),
+  )
+  .meta({ alsoWord: 'none' });
 
 const schema = z
   .strictObject({

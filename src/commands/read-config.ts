@@ -1,0 +1,80 @@
+import { readFileSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { builtins } from '../builtins.ts';
+import { describeError, OutbandError } from '../component/errors.ts';
+import type { AgentConfig } from '../config/agent-config.ts';
+import { type ConfigInput, loadConfigs } from '../config/load.ts';
+import { parseOverride } from '../config/override.ts';
+import { ConfigError } from '../config/problem.ts';
+import type { ReferenceSource } from '../config/references.ts';
+import { parseYamlFile } from '../config/yaml-file.ts';
+import { UsageError } from '../usage-error.ts';
+
+const MAX_FILE_BYTES = 1024 * 1024;
+
+/** What the command line says about the configuration. */
+export interface ConfigFlags {
+  /** Files; what is further right wins. */
+  readonly config: readonly string[];
+  /** `a.b=value`; above all files. */
+  readonly set: readonly string[];
+}
+
+export interface ReadConfig {
+  readonly config: AgentConfig;
+  readonly warnings: readonly string[];
+  /** Merged, with all references replaced; as it was written otherwise. */
+  readonly merged: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Reads, merges and checks a configuration.
+ * @throws ConfigError with every mistake; OutbandError `config_source` when a file cannot be read; UsageError for a bad `--set`
+ */
+export function readConfig(flags: ConfigFlags): ReadConfig {
+  const result = loadConfigs(inputsOf(flags), builtins);
+  if ('problems' in result) throw new ConfigError(result.problems);
+  return result;
+}
+
+function inputsOf({ config, set }: ConfigFlags): ConfigInput[] {
+  if (config.length === 0)
+    throw new UsageError('no configuration: outband --config otel-config.yaml (npm start without arguments is a demo)');
+  return [...config.map(readFile), ...set.map(override)];
+}
+
+function readFile(file: string): ConfigInput {
+  const message = 'cannot retrieve the configuration: unable to read the file';
+  const content = readText(file, (why) => `${message} file:${file}: ${why}`);
+  return { file: parseYamlFile(file, content), source: sourceBelow(dirname(file)) };
+}
+
+function override(text: string): ConfigInput {
+  try {
+    return { file: parseOverride(text), source: sourceBelow('.') };
+  } catch (error) {
+    throw new UsageError(describeError(error));
+  }
+}
+
+/** @param directory where relative paths start */
+function sourceBelow(directory: string): ReferenceSource {
+  return {
+    env: (name) => process.env[name],
+    file: (path) => readText(resolve(directory, path), (why) => `cannot read \${file:${path}}: ${why}`),
+  };
+}
+
+function readText(path: string, message: (why: string) => string): string {
+  try {
+    const stats = statSync(path);
+    if (!stats.isFile()) throw new Error('not a regular file');
+    if (stats.size > MAX_FILE_BYTES) throw new Error('larger than 1 MiB');
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
+    throw new OutbandError('config_source', message(missing ? 'no such file or directory' : describeError(cause)), {
+      cause,
+    });
+  }
+}

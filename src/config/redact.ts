@@ -1,0 +1,30 @@
+import { Secret } from '../component/secret.ts';
+
+const MASK = String(new Secret(''));
+/** Values of headers may be keys, whatever form a component gives them. */
+const ALWAYS = new Set(['headers']);
+
+/**
+ * A value as it was written, with everything masked that its schema holds as a secret.
+ * @param checked what the schema made of it
+ */
+export function redactSecrets(written: unknown, checked: unknown): unknown {
+  if (checked instanceof Secret) return MASK;
+  if (typeof written !== 'object' || written === null || typeof checked !== 'object' || checked === null)
+    return written;
+  const inside = checked as Record<string, unknown>;
+  if (Array.isArray(written)) return written.map((item, index) => redactSecrets(item, inside[index]));
+  return Object.fromEntries(
+    Object.entries(written).map(([key, item]) => [
+      key,
+      ALWAYS.has(key) ? masked(item) : redactSecrets(item, inside[key]),
+    ]),
+  );
+}
+
+/** Every text in it, but names of `{name, value}`. */
+function masked(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return MASK;
+  if (Array.isArray(value)) return value.map(masked);
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, key === 'name' ? item : masked(item)]));
+}
