@@ -46,7 +46,7 @@ const secureContext = createSecureContext({ ca: await readFile(fleet.tlsCaFile, 
 const verifier = new ReportVerifier(
   {
     ...{ config: config.verification, clock: systemClock, resolvePath: (path: string) => path, signal },
-    ...{ turns: new Semaphore(1), onStage: () => {} },
+    ...{ turns: new Semaphore(1), onStage: () => {}, onCollateralFailed: () => {} },
   },
   await readRootCa(fleet.rootCaFile),
 );

@@ -37,6 +37,7 @@ interface AttestedReady {
   readonly rootCaFile: string;
   readonly osImageHash: string;
   readonly composeHash: string;
+  readonly measurements: Readonly<Record<string, string>>;
 }
 
 interface PoolView {
@@ -109,6 +110,7 @@ async function runDemo(): Promise<void> {
         ATTESTATION_PCCS: pool.pccs,
         ATTESTATION_OS_IMAGES: JSON.stringify([pool.osImageHash]),
         ATTESTATION_COMPOSE_HASHES: JSON.stringify([pool.composeHash]),
+        ATTESTATION_MEASUREMENTS: JSON.stringify(listed(pool.measurements)),
         OTLP_ENDPOINT: otlp.url,
         OTLP_INSECURE: 'true',
         METRICS_PORT: String(metricsPort),
@@ -215,6 +217,10 @@ async function runDemo(): Promise<void> {
     `published ${last.published} received ${received} duplicates ${received - unique} dead-lettered ${deadLetters} lost ${lost}`,
   );
   process.exitCode = lost === 0 && code === 0 ? 0 : 1;
+}
+
+function listed(values: Readonly<Record<string, string>>): Record<string, string[]> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, [value]]));
 }
 
 /** Warnings and errors of the agent, as it writes them. */

@@ -11,7 +11,7 @@ import {
   text,
   wordOf,
 } from '../../src/config/schema/values.ts';
-import { poolName } from './pool-name.ts';
+import { poolKey, poolName } from './pool-name.ts';
 import { ALGORITHMS } from './probe/result.ts';
 import { auth, headers, httpUrl } from './settings.ts';
 import { verification } from './verification/config.ts';
@@ -299,6 +299,7 @@ function checkTogether(config: Partial<Settings>, context: z.RefinementCtx): voi
   if (ms(ttl) >= ms(max_age, Number.POSITIVE_INFINITY))
     issue(['pins', 'ttl'], `must be below "max_age" (${formatDuration(ms(max_age))})`);
   const firstOf = new Map<string, number>();
+  const firstWith = new Map<string, number>();
   for (const [index, one] of models.entries()) {
     if (typeof one?.url !== 'string' || !isPoolUrl(one.url)) continue;
     if ((one.strategy ?? config.strategy) === 'index_sni' && !hasBase(one.url))
@@ -307,6 +308,9 @@ function checkTogether(config: Partial<Settings>, context: z.RefinementCtx): voi
     const first = firstOf.get(name);
     if (first === undefined) firstOf.set(name, index);
     else issue(['models', index, 'name'], `duplicate pool name "${name}" (also at models::${first})`);
+    const twin = firstWith.get(poolKey(one as ModelSettings));
+    if (twin === undefined) firstWith.set(poolKey(one as ModelSettings), index);
+    else if (twin !== first) issue(['models', index], `same model and url as models::${twin}: that is one pool`);
   }
 }
 

@@ -101,7 +101,14 @@ export function judgeCycle(
     recentIdentities: identitiesSince(pins, now - RECENT_INTERVALS * config.refresh_interval),
   });
   const stallInput = {
-    ...{ known, declared, isCandidateOpen, drawsSinceNew: window.sinceNew, balance, isEnumerating },
+    ...{
+      known,
+      declared,
+      isCandidateOpen,
+      drawsSinceNew: drawsInVain(window, candidates, now),
+      balance,
+      isEnumerating,
+    },
     ...{ incompleteCycles: incomplete, fruitlessCycles: fruitless },
     isFailing: counts.failedCalls + counts.verifyFailures > 0,
   };
@@ -122,6 +129,12 @@ export function judgeCycle(
     sharedKeys: coverage.coverage === 'complete' && pins.size < (declared ?? 0),
   };
   return { memory, summary, results, change, verdicts, broken };
+}
+
+/** Draws that found nothing new; of a key that a client met, only those since then could have found it. */
+function drawsInVain({ draws, sinceNew }: DrawWindow, candidates: Candidates, now: number): number {
+  const since = Math.min(...candidates.open(now).map(({ receivedAt }) => receivedAt));
+  return Number.isFinite(since) ? Math.min(sinceNew, draws.filter(({ at }) => at > since).length) : sinceNew;
 }
 
 /**

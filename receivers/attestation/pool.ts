@@ -136,8 +136,11 @@ export class Pool {
    */
   start(stored: string | undefined, phase: number): void {
     if (stored !== undefined) this.#restore(stored);
-    const { config, host } = this.#shared;
+    const { config, host, instruments } = this.#shared;
     const { name, port, serverAddress } = this.settings;
+    // What an alert watches the growth of must be there before it grows.
+    instruments('rejected', 0, { pool: name, reason: 'spki_unpinned' });
+    instruments('mismatch', 0, { pool: name });
     this.#handle = host.scheduler(config.scheduler).register(
       {
         ...{ type: 'attestation', name },

@@ -37,7 +37,7 @@ function* poolReadings(pool: Pool, now: number): Generator<Reading> {
   yield ['blocked', pool.state === 'blocked' ? 1 : 0, attributes];
   yield ['stalled', stall ? 1 : 0, attributes];
   yield ['candidates', pool.candidates.open(now).length, attributes];
-  const declared = summary?.declared ?? settings.declared;
+  const declared = summary?.declared ?? pool.memory.lastCount ?? settings.declared;
   if (declared !== undefined) {
     yield ['declared', declared, attributes];
     yield ['coverageRatio', backends / declared, attributes];

@@ -5,9 +5,9 @@ import type { ResourceMetrics } from '@opentelemetry/sdk-metrics';
 import { isClientAuth } from '../../src/component/client-auth.ts';
 import type { Component, Host } from '../../src/component/component.ts';
 import type { NextConsumers } from '../../src/component/consumer.ts';
-import { PermanentError, RetryableError } from '../../src/component/errors.ts';
+import { OutbandError, PermanentError, RetryableError } from '../../src/component/errors.ts';
 import { type ComponentId, formatComponentId } from '../../src/component/id.ts';
-import type { RunResult, TargetHandle } from '../../src/component/scheduler.ts';
+import type { RunResult, Scheduler, TargetHandle } from '../../src/component/scheduler.ts';
 import type { KeyValue } from '../../src/component/storage.ts';
 import { Outbox } from '../../src/resilience/outbox.ts';
 import { Semaphore } from '../../src/resilience/semaphore.ts';
@@ -24,13 +24,22 @@ import { CycleSlots } from './slots.ts';
 import { ModelSources, type SourceNews } from './sources/model-sources.ts';
 import { ProbeTls } from './tls.ts';
 import type { Verifier } from './verification/verifier.ts';
-import { attestationPages } from './view.ts';
+import { attestationPages, type Fleet } from './view.ts';
 
 const MAX_WAITING_RECORDS = 1_000;
 /** Proofs keep the thread that makes them: all receivers of the process take turns. */
 const PROOF_TURNS = new Semaphore(1);
 const TARGET_TYPE = 'attestation';
 const BY_PROBE = { transport: 'probe' };
+
+/** The receivers of one agent: they share a scheduler, and with it the names of pools and the pages. */
+const FLEETS = new WeakMap<Scheduler, Set<Fleet>>();
+
+function fleetsOf(scheduler: Scheduler): Set<Fleet> {
+  const fleets = FLEETS.get(scheduler) ?? new Set();
+  FLEETS.set(scheduler, fleets);
+  return fleets;
+}
 
 /** What a test may put in the place of the real thing. */
 export interface AttestationParts {
@@ -57,6 +66,8 @@ export class AttestationReceiver implements Component {
   readonly #sources: ModelSources;
   readonly #resource: Resource = resourceFromAttributes({});
   readonly #outbox: Outbox<Waiting> | undefined;
+  readonly #fleet: Fleet;
+  #leave: () => void = () => {};
   #instruments: Instruments = () => {};
   #shared: PoolShared | undefined;
   #stored: ReadonlyMap<string, string> = new Map();
@@ -83,6 +94,13 @@ export class AttestationReceiver implements Component {
     this.#tls = new ProbeTls(config.tls, (path) => resolve(host.configDirectory, path));
     this.#sources = new ModelSources(this.#receiver, config, host, (news) => this.#sourceRead(news));
     this.#outbox = next.logs && this.#makeOutbox(next.logs);
+    this.#fleet = {
+      config,
+      pools: () => [...this.#pools.values()],
+      sources: () => this.#sources.views,
+      dueTimes: () => this.#dueTimes(),
+      now: () => this.#now(),
+    };
   }
 
   async start(): Promise<void> {
@@ -100,7 +118,8 @@ export class AttestationReceiver implements Component {
       this.#store = this.#host.storage(storage).keyValue(this.#receiver, 'position');
       this.#stored = await this.#store.list('');
     }
-    this.#jitterMs = random() * jitter * refresh_interval;
+    // Whole milliseconds, as slots of a grid are.
+    this.#jitterMs = Math.round(random() * jitter * refresh_interval);
     this.#shared = {
       ...{ receiver: this.#receiver, config: this.#config, host: this.#host, store: this.#store },
       instruments: this.#instruments,
@@ -127,14 +146,10 @@ export class AttestationReceiver implements Component {
     this.#changed();
     this.#sources.start();
     this.#reportMetrics();
-    for (const page of attestationPages({
-      config: this.#config,
-      pools: () => this.#sortedPools(),
-      sources: () => this.#sources.views,
-      dueTimes: () => this.#dueTimes(),
-      now: () => this.#now(),
-    }))
-      serve(page);
+    const fleets = fleetsOf(scheduler(this.#config.scheduler));
+    fleets.add(this.#fleet);
+    this.#leave = () => fleets.delete(this.#fleet);
+    if (fleets.size === 1) for (const page of attestationPages(fleets)) serve(page);
     await this.#applying;
     this.#host.report({ status: 'ok' });
   }
@@ -146,6 +161,7 @@ export class AttestationReceiver implements Component {
     await Promise.all([...this.#pools.values()].map((pool) => pool.stop()));
     await this.#outbox?.stop(new RetryableError('shutting_down', 'the agent stops'), signal);
     this.#pools.clear();
+    this.#leave();
   }
 
   #makeOutbox(logs: NonNullable<NextConsumers['logs']>): Outbox<Waiting> {
@@ -209,7 +225,9 @@ export class AttestationReceiver implements Component {
         await this.#startPool(key, one, names.indexOf(poolName(one)));
       } catch (error) {
         this.#skipped++;
-        this.#host.logger.warn('a pool cannot be started', { pool: poolName(one), error });
+        // Its text may name a file.
+        const code = error instanceof OutbandError ? error.code : 'internal';
+        this.#host.logger.warn('a pool cannot be started', { pool: poolName(one), 'error.type': code });
       }
     }
     this.#forgetVerifiers(wanted);
@@ -219,11 +237,13 @@ export class AttestationReceiver implements Component {
   /** The pools that there should be, by key; too many, and names that are taken, are left out and counted. */
   #wanted(): ReadonlyMap<string, ModelSettings> {
     const byName = new Map<string, ModelSettings>();
+    const keys = new Set<string>();
     let skipped = 0;
     for (const one of [...this.#config.models, ...this.#sources.models]) {
       const name = poolName(one);
-      if (byName.has(name)) skipped++;
+      if (byName.has(name) || keys.has(poolKey(one))) skipped++;
       else byName.set(name, one);
+      keys.add(poolKey(one));
     }
     const sorted = [...byName].sort(([a], [b]) => (a < b ? -1 : 1));
     this.#skipped = skipped + Math.max(0, sorted.length - this.#config.max_pools);
@@ -259,8 +279,8 @@ export class AttestationReceiver implements Component {
       this.#shared!,
       one,
     );
-    const stagger = (rank * config.cumulative.model_stagger) % config.refresh_interval;
-    pool.start(this.#stored.get(key), (stagger + this.#jitterMs) % config.refresh_interval);
+    const phase = Math.round(rank * config.cumulative.model_stagger + this.#jitterMs) % config.refresh_interval;
+    pool.start(this.#stored.get(key), phase);
     this.#pools.set(key, pool);
   }
 
@@ -281,13 +301,19 @@ export class AttestationReceiver implements Component {
     if (known) return known;
     const { configDirectory, clock } = this.#host;
     // Loaded by those who need it: it brings a library that takes a while to load.
-    const { policyDigest, ReportVerifier, readRootCa } = await import('./verification/verifier.ts');
+    const { checkDirectory, policyDigest, ReportVerifier, readRootCa } = await import('./verification/verifier.ts');
     const resolvePath = (path: string) => resolve(configDirectory, path);
     const root = await readRootCa(config.root_ca_file === undefined ? undefined : resolvePath(config.root_ca_file));
+    const { directory } = config.collateral ?? {};
+    if (directory !== undefined) await checkDirectory(resolvePath(directory));
     const verifier = new ReportVerifier(
       {
         ...{ config, clock, resolvePath, turns: PROOF_TURNS, signal: this.#stop.signal },
         onStage: (stage, ms) => this.#instruments('verifyDuration', ms / 1_000, { stage }),
+        onCollateralFailed: (why) =>
+          this.#host.logger.warn('collateral is not to be had: quotes are judged by what is held, until it expires', {
+            why,
+          }),
       },
       root,
     );
@@ -374,10 +400,6 @@ export class AttestationReceiver implements Component {
       const target = index < snapshot.size ? snapshot.target(index) : undefined;
       return target?.key === key ? target.nextRun : null;
     };
-  }
-
-  #sortedPools(): Pool[] {
-    return [...this.#pools.values()].sort((a, b) => (a.settings.name < b.settings.name ? -1 : 1));
   }
 
   #poolNamed(name: string): Pool | undefined {

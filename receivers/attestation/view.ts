@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
 import type { Page, PageAnswer, PageRequest } from '../../src/component/page.ts';
 import type { AttestationConfig } from './config.ts';
+import { estimate, recentDraws } from './diagnosis/estimates.ts';
 import { explain } from './explain.ts';
 import { commonest } from './outcome.ts';
 import { identitiesSince, isOverTtl, type Pin } from './pins/pin-set.ts';
@@ -14,7 +15,6 @@ const SCHEMA_VERSION = 1;
 /** What the pages show. */
 export interface Fleet {
   readonly config: AttestationConfig;
-  /** Sorted by name. */
   pools(): readonly Pool[];
   sources(): readonly SourceView[];
   /** When pools are due, as of one instant; milliseconds since the epoch. */
@@ -23,44 +23,53 @@ export interface Fleet {
   now(): number;
 }
 
-/** The pages below `/api/monitoring/attestation`. */
-export function attestationPages(fleet: Fleet): Page[] {
+/** The pages below `/api/monitoring/attestation`. @param fleets of all receivers of the agent; names of pools are unique over them */
+export function attestationPages(fleets: ReadonlySet<Fleet>): Page[] {
   const path = '/api/monitoring/attestation';
-  const forPool = (answer: (pool: Pool, request: PageRequest) => PageAnswer) => (request: PageRequest) => {
-    const pool = fleet.pools().find(({ settings }) => settings.name === request.params.pool);
-    return pool ? answer(pool, request) : problem(404, 'pool_unknown', 'there is no such pool');
-  };
+  const forPool =
+    (answer: (fleet: Fleet, pool: Pool, request: PageRequest) => PageAnswer) =>
+    (request: PageRequest): PageAnswer => {
+      for (const fleet of fleets) {
+        const pool = fleet.pools().find(({ settings }) => settings.name === request.params.pool);
+        if (pool) return answer(fleet, pool, request);
+      }
+      return NO_SUCH_POOL;
+    };
   return [
-    { method: 'GET', path, handle: ({ query }) => overview(fleet, query) },
+    { method: 'GET', path, handle: ({ query }) => overview([...fleets], query) },
     {
       method: 'GET',
       path: `${path}/:pool/pins`,
-      handle: forPool((pool, { headers }) => pinsOf(fleet, pool, headers['if-none-match'])),
+      handle: forPool((fleet, pool, { headers }) => pinsOf(fleet, pool, headers['if-none-match'])),
     },
     {
       ...{ method: 'POST', path: `${path}/:pool/candidates`, takesBody: true },
-      handle: forPool((pool, { body }) => offer(fleet, pool, body)),
+      handle: forPool((fleet, pool, { body }) => offer(fleet, pool, body)),
     },
   ];
 }
 
-function overview(fleet: Fleet, query: URLSearchParams): PageAnswer {
+function overview(fleets: readonly Fleet[], query: URLSearchParams): PageAnswer {
   const wanted = query.get('pool');
-  const pools = fleet.pools().filter(({ settings }) => wanted === null || settings.name === wanted);
-  if (wanted !== null && pools.length === 0) return problem(404, 'pool_unknown', 'there is no such pool');
-  const dueTimes = fleet.dueTimes();
-  return {
-    status: 200,
-    body: {
-      schemaVersion: SCHEMA_VERSION,
-      updatedAt: iso(fleet.now()),
-      sources: fleet.sources().map(({ ageMs, ...source }) => ({
-        ...source,
-        ageSeconds: ageMs === undefined ? null : Math.round(ageMs / 1_000),
-      })),
-      pools: pools.map((pool) => poolView(fleet, pool, dueTimes(pool.settings.name), wanted !== null)),
-    },
+  const pools = fleets.flatMap((fleet) => {
+    const dueTimes = fleet.dueTimes();
+    return fleet
+      .pools()
+      .filter(({ settings }) => wanted === null || settings.name === wanted)
+      .map((pool) => poolView(fleet, pool, dueTimes(pool.settings.name), wanted !== null));
+  });
+  if (wanted !== null && pools.length === 0) return NO_SUCH_POOL;
+  const sources = fleets.flatMap((fleet) => fleet.sources());
+  const body = {
+    schemaVersion: SCHEMA_VERSION,
+    updatedAt: iso(fleets[0]?.now() ?? 0),
+    sources: sources.map(({ ageMs, ...source }) => ({
+      ...source,
+      ageSeconds: ageMs === undefined ? null : Math.round(ageMs / 1_000),
+    })),
+    pools: pools.sort((a, b) => (a.pool < b.pool ? -1 : 1)),
   };
+  return { status: 200, body };
 }
 
 /** One pool, always with all fields; what is not known is null. */
@@ -92,7 +101,7 @@ function poolView(fleet: Fleet, pool: Pool, due: number | null, withResults: boo
     effectiveSize: summary?.effectiveSize ?? null,
     lastCycles: pool.cycles.map((cycle) => cycleView(cycle, withResults)),
     nextDue: due === null ? null : iso(due),
-    explain: explainPool(pool),
+    explain: explainPool(pool, fleet.config.stall.min_draws),
   };
 }
 
@@ -140,9 +149,12 @@ function cycleView({ summary, results }: RememberedCycle, withResults: boolean) 
   };
 }
 
-function explainPool(pool: Pool): string {
+/** @param minDraws fewer say nothing about the balancer */
+function explainPool(pool: Pool, minDraws: number): string {
   const { summary } = pool;
-  const { stall, window, fruitless } = pool.memory;
+  const { stall, window, fruitless, pins } = pool.memory;
+  const backends = Math.max(summary?.declared ?? 0, pins.size);
+  const recent = recentDraws(window, backends, minDraws);
   const counts = summary?.counts;
   return explain({
     state: pool.state,
@@ -151,9 +163,12 @@ function explainPool(pool: Pool): string {
     stall: stall?.cause,
     declared: summary?.declared,
     pinned: identitiesSince(pool.pins, 0),
-    draws: window.draws.length,
-    drawn: new Set(window.draws.map(({ fingerprint }) => fingerprint)).size,
-    effectiveSize: summary?.effectiveSize ?? null,
+    ...{ draws: recent.draws.length, drawn: new Set(recent.draws.map(({ fingerprint }) => fingerprint)).size },
+    effectiveSize: estimate(recent, 0.5).effectiveSize,
+    isProven: pool.settings.mode === 'dcap',
+    isEnumerating: summary !== undefined && summary.strategy !== 'sample',
+    countError: summary?.countError,
+    isSkewed: summary?.balance === 'skewed',
     unseenMassUpper: summary?.unseenMassUpper ?? 1,
     candidates: pool.candidates.open(summary?.endedAt ?? 0).length,
     failed: counts ? counts.failedCalls + counts.unboundCalls + counts.cancelledCalls : 0,
@@ -210,6 +225,8 @@ function problem(status: number, code: string, detail: string): PageAnswer {
     headers: { 'content-type': 'application/problem+json' },
   };
 }
+
+const NO_SUCH_POOL = problem(404, 'pool_unknown', 'there is no such pool');
 
 function iso(epochMs: number): string {
   return new Date(Number.isFinite(epochMs) ? epochMs : 0).toISOString();

@@ -187,3 +187,33 @@ test('a kill at any moment brings back no pin that was evicted and stored', asyn
     await next.kill();
   }
 });
+
+test('two sections of one file share the pages', async (t) => {
+  const [fleet, sink, folder] = await Promise.all([
+    startAttestedFleet({ n: 1 }),
+    startOtlpSink(),
+    temporaryDirectory(t),
+  ]);
+  t.after(() => Promise.all([fleet.stop(), sink.close()]));
+  const one = (name: string) => `{ model: glm, name: ${name}, url: "${fleet.url(name)}", strategy: index_sni }`;
+  const yaml = await configOf({ fleet, sink, folder, models: [one('a')] });
+  const section = yaml.slice(yaml.indexOf('  attestation:'), yaml.indexOf('exporters:'));
+  const second = section.replace('  attestation:', '  attestation/b:').replaceAll('name: a,', 'name: b,');
+  const both = yaml
+    .replace('exporters:\n  otlp_http', `${second}exporters:\n  otlp_http`)
+    .replaceAll('receivers: [attestation]', 'receivers: [attestation, attestation/b]')
+    .replace(`name: b, url: "${fleet.url('a')}"`, `name: b, url: "${fleet.url('b')}"`);
+  const agent = agentOf(both);
+  t.after(() => agent.stop());
+  await agent.start();
+  const { address } = await agent.line(({ msg }) => msg === 'monitoring API is listening');
+  await sink.waitFor(() => names(sink, 'attestation.discovery.initial').length >= 2);
+  const headers = { authorization: `Bearer ${TOKEN}` };
+  const page = await (await fetch(`${address}/api/monitoring/attestation`, { headers })).json();
+  assert.deepEqual(
+    (page as { pools: { pool: string }[] }).pools.map(({ pool }) => pool),
+    ['a', 'b'],
+  );
+  for (const pool of ['a', 'b'])
+    assert.equal((await fetch(`${address}/api/monitoring/attestation/${pool}/pins`, { headers })).status, 200);
+});

@@ -81,5 +81,7 @@ export function judgeCoverage({
   if (blockers.length > 0) return { coverage: 'incomplete', blockers };
   if (declared !== undefined) return { coverage: 'complete', blockers };
   const isSpread = balance === 'balanced' || balance === 'round_robin';
+  // A cycle that proved nobody supports no guess.
+  if (!sight.results.some(({ outcome }) => outcome === 'ok')) return { coverage: 'unknown', blockers };
   return { coverage: isSpread && unseenMassUpper <= unseenMass ? 'probable' : 'unknown', blockers };
 }

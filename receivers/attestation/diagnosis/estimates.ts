@@ -37,14 +37,23 @@ const LEAST_COMPARISONS = 8;
 const EQUAL_SHARE = 0.9;
 const SKEW_P = 0.01;
 
+/** Draws of late, in which a balancer that collapses now shows itself, however well it did before. */
+const RECENT_PER_BACKEND = 4;
+
+/** @param backends that there are, as far as is known */
+export function recentDraws({ draws }: DrawWindow, backends: number, minDraws: number): DrawWindow {
+  const recent = draws.slice(-Math.max(minDraws, RECENT_PER_BACKEND * backends));
+  return { draws: recent, sinceChange: 0, sinceNew: 0 };
+}
+
 /** How the balancer spreads calls. @param backends that there are, as far as is known */
 export function judgeBalance(window: DrawWindow, backends: number, minDraws: number): Balance {
   const { draws } = window;
   const total = draws.length;
   if (total < minDraws || backends < 2) return 'unknown';
   const counts = countsOf(window);
-  const { effectiveSize } = estimate(window, 0.5);
-  if (effectiveSize !== null && effectiveSize < COLLAPSED_SHARE * backends) return 'collapsed';
+  const sizes = [window, recentDraws(window, backends, minDraws)].map((some) => estimate(some, 0.5).effectiveSize);
+  if (sizes.some((size) => size !== null && size < COLLAPSED_SHARE * backends)) return 'collapsed';
   const comparisons = total - backends;
   const equal = draws.filter(
     (draw, n) => n >= backends && draw.fingerprint === draws[n - backends]!.fingerprint,

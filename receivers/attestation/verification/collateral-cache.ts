@@ -20,11 +20,15 @@ interface Entry {
 export class CollateralCache {
   readonly #fetch: FetchCollateral;
   readonly #clock: Clock;
+  readonly #onFailed: (error: unknown) => void;
   readonly #entries = new Map<string, Entry>();
+  #isFailing = false;
 
-  constructor(fetch: FetchCollateral, clock: Clock) {
+  /** @param onFailed called with the first failure in a row, over all platforms: who asks decides what is asked for */
+  constructor(fetch: FetchCollateral, clock: Clock, onFailed: (error: unknown) => void) {
     this.#fetch = fetch;
     this.#clock = clock;
+    this.#onFailed = onFailed;
   }
 
   /** Milliseconds until the first of what is held expires; undefined while nothing is held. */
@@ -67,13 +71,16 @@ export class CollateralCache {
     entry.fetching ??= this.#fetch(key)
       .then(
         (fetched) => {
+          this.#isFailing = false;
           entry.held = fetched;
           entry.fetchedAt = this.#now();
           // The same as before: asking again at once would not help.
           if (this.#now() >= refreshAt(entry)) entry.failedAt = this.#now();
         },
-        () => {
+        (error) => {
           entry.failedAt = this.#now();
+          if (!this.#isFailing) this.#onFailed(error);
+          this.#isFailing = true;
         },
       )
       .finally(() => {

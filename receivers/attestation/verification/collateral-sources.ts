@@ -4,7 +4,7 @@ import type { Collateral } from '@phala/dcap-qvl';
 import type { Clock } from '../../../src/component/clock.ts';
 import { type FetchedDocument, fetchDocument } from '../fetch-document.ts';
 import { parseJson } from '../parse-json.ts';
-import type { CollateralKey } from './collateral.ts';
+import { type CollateralKey, CollateralRefused } from './collateral.ts';
 import type { VerificationConfig } from './config.ts';
 
 type Sources = NonNullable<VerificationConfig['collateral']>;
@@ -16,7 +16,7 @@ export async function readCollateral(directory: string, { fmspc, ca }: Collatera
 
 /**
  * Reads collateral from a provisioning certificate caching service: four documents.
- * @throws Error when one of them is not to be had
+ * @throws CollateralRefused, FetchFailed when one of them is not to be had
  * @see Intel PCS API, version 4
  */
 export async function fetchCollateral(
@@ -27,7 +27,7 @@ export async function fetchCollateral(
   const base = url.replace(/\/+$/, '').replace(/\/(sgx|tdx)\/certification\/v4$/, '');
   const get = async (path: string) => {
     const answer = await fetchDocument({ url: `${base}${path}`, headers, timeoutMs, clock, signal });
-    if (answer.status !== 200) throw new Error('a document of the collateral was refused');
+    if (answer.status !== 200) throw new CollateralRefused(`a document was answered with status ${answer.status}`);
     return answer;
   };
   const [pckCrl, rootCrl, tcb, qe] = await Promise.all([

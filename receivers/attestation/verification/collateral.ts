@@ -12,6 +12,9 @@ export interface CollateralKey {
   readonly ca: PckCa;
 }
 
+/** Why collateral is of no use, in words of ours. */
+export class CollateralRefused extends Error {}
+
 /** Collateral whose revocation lists were proven and whose dates are known. */
 export interface CheckedCollateral {
   readonly documents: Collateral;
@@ -28,7 +31,7 @@ export interface CheckedCollateral {
  * let revoked keys pass. The rest is proven here, too: what is not genuine must not be held until it says that it expires.
  * @param rootDer the one trusted certificate
  * @param key what the collateral was asked for
- * @throws Error when something is missing, not signed or of another platform; the text is for nobody
+ * @throws CollateralRefused when something is missing, not signed or of another platform
  * @see RFC 5280, section 6.3
  */
 export function checkCollateral(
@@ -38,7 +41,7 @@ export function checkCollateral(
 ): CheckedCollateral {
   const root = new X509Certificate(rootDer);
   const pckCa = signerIn(documents.pck_crl_issuer_chain, root);
-  if (!pckCa.ca || caNamed(pckCa.subject) !== ca) throw new Error('revocations are of another authority');
+  if (!pckCa.ca || caNamed(pckCa.subject) !== ca) throw new CollateralRefused('revocations are of another authority');
   const lists = [
     [documents.root_ca_crl, root],
     [documents.pck_crl, pckCa],
@@ -47,7 +50,8 @@ export function checkCollateral(
     const bytes = bytesOf(raw);
     const list = readRevocationList(bytes);
     utils.CertificateList.decode(bytes, 'der');
-    if (!verify('sha256', list.signed, issuer.publicKey, list.signature)) throw new Error('revocations are not signed');
+    if (!verify('sha256', list.signed, issuer.publicKey, list.signature))
+      throw new CollateralRefused('revocations are not signed');
     return [list.thisUpdate, list.nextUpdate] as const;
   });
   const signed = [
@@ -56,14 +60,16 @@ export function checkCollateral(
   ] as const;
   for (const [json, signature, chain] of signed) {
     const key = { key: signerIn(chain, root).publicKey, dsaEncoding: 'ieee-p1363' } as const;
-    if (!verify('sha256', Buffer.from(json), key, bytesOf(signature))) throw new Error('a document is not signed');
+    if (!verify('sha256', Buffer.from(json), key, bytesOf(signature)))
+      throw new CollateralRefused('a document is not signed');
     const { issueDate, nextUpdate, fmspc: of = fmspc } = JSON.parse(json) as Record<string, string>;
-    if (of.toLowerCase() !== fmspc) throw new Error('a document is of another platform');
+    if (of.toLowerCase() !== fmspc) throw new CollateralRefused('a document is of another platform');
     dates.push([Date.parse(issueDate!), Date.parse(nextUpdate!)]);
   }
   const validFrom = Math.max(...dates.map(([from]) => from));
   const validUntil = Math.min(...dates.map(([, until]) => until));
-  if (!Number.isFinite(validFrom) || !Number.isFinite(validUntil)) throw new Error('collateral without dates');
+  if (!Number.isFinite(validFrom) || !Number.isFinite(validUntil))
+    throw new CollateralRefused('collateral without dates');
   // Certificates of one machine, which dcap-qvl writes too, would be taken for those of every quote.
   const { pck_certificate_chain: _, ...shared } = documents as Collateral & { pck_certificate_chain?: unknown };
   return { documents: shared, validFrom, validUntil, pckCaKey: keyOf(pckCa) };
@@ -72,11 +78,11 @@ export function checkCollateral(
 /**
  * Who the platform is that a quote comes from.
  * @param pckChain PEM: the platform's own certificate, its authority, the root
- * @throws Error when it is not that
+ * @throws CollateralRefused when it is not that
  */
 export function platformOf(pckChain: string): CollateralKey & { readonly caKey: Buffer } {
   const [leaf, authority, , ...more] = certificatesIn(pckChain);
-  if (!authority || more.length > 0) throw new Error('no chain of a platform');
+  if (!authority || more.length > 0) throw new CollateralRefused('no chain of a platform');
   return {
     fmspc: Buffer.from(utils.getFmspc(utils.getIntelExtension(Buffer.from(leaf!.raw)))).toString('hex'),
     ca: caNamed(leaf!.issuer),
@@ -95,7 +101,7 @@ function signerIn(chain: string, root: X509Certificate): X509Certificate {
   const issuers = [...above, root];
   for (const [index, certificate] of [signer!, ...above].entries())
     if (!certificate.verify(issuers[index]!.publicKey) || !issuers[index]!.ca)
-      throw new Error('a signer is not trusted');
+      throw new CollateralRefused('a signer is not trusted');
   return signer!;
 }
 
@@ -106,7 +112,7 @@ export function keyOf(certificate: X509Certificate): Buffer {
 /** Found as the quote verifier finds them: what only one of the two sees would be judged by the rules of another. */
 function certificatesIn(pem: string): X509Certificate[] {
   const found = utils.extractCerts(Buffer.from(pem));
-  if (found.length === 0) throw new Error('no certificate');
+  if (found.length === 0) throw new CollateralRefused('no certificate');
   return found.map((one) => new X509Certificate(one));
 }
 

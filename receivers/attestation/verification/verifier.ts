@@ -1,11 +1,18 @@
-import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { createHash, X509Certificate } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
 import { constants } from '@phala/dcap-qvl';
 import type { Clock } from '../../../src/component/clock.ts';
 import { OutbandError } from '../../../src/component/errors.ts';
 import type { Semaphore } from '../../../src/resilience/semaphore.ts';
+import { FetchFailed } from '../fetch-document.ts';
 import type { Evidence } from '../probe/result.ts';
-import { type CheckedCollateral, type CollateralKey, checkCollateral, platformOf } from './collateral.ts';
+import {
+  type CheckedCollateral,
+  type CollateralKey,
+  CollateralRefused,
+  checkCollateral,
+  platformOf,
+} from './collateral.ts';
 import { CollateralCache } from './collateral-cache.ts';
 import { fetchCollateral, readCollateral } from './collateral-sources.ts';
 import type { VerificationConfig } from './config.ts';
@@ -58,6 +65,8 @@ export interface VerifierOptions {
   /** Of the whole agent: proofs keep this thread, so they take turns. */
   readonly turns: Semaphore;
   readonly onStage: (stage: VerifyStage, ms: number) => void;
+  /** Collateral could not be had, for the first time in a row. @param why in words of ours */
+  readonly onCollateralFailed: (why: string) => void;
   readonly signal: AbortSignal;
 }
 
@@ -77,7 +86,11 @@ export class ReportVerifier implements Verifier {
   constructor(options: VerifierOptions, rootDer: Buffer) {
     this.#options = options;
     this.#rootDer = rootDer;
-    this.#cache = new CollateralCache((key) => this.#load(key), options.clock);
+    this.#cache = new CollateralCache(
+      (key) => this.#load(key),
+      options.clock,
+      (error) => options.onCollateralFailed(whyNot(error)),
+    );
     this.#gpu = new GpuVerifier(options.config.gpu, options.clock);
   }
 
@@ -222,16 +235,39 @@ function rejected(signal: AbortSignal): Promise<never> {
   });
 }
 
-/** @throws OutbandError `config_source` */
+/** Why there is no collateral, without a word of a peer or a file system. */
+function whyNot(error: unknown): string {
+  if (error instanceof CollateralRefused) return error.message;
+  if (error instanceof FetchFailed) return FETCH_FAULTS[error.fault];
+  return 'no file, or not readable';
+}
+
+const FETCH_FAULTS = {
+  connect: 'no connection to the service',
+  timeout: 'no answer in time',
+  too_large: 'a document is too large',
+};
+
+/** @throws OutbandError `config_source` when the file cannot be read, or holds no certificate */
 export async function readRootCa(file: string | undefined): Promise<Buffer> {
   if (file === undefined) return constants.TRUSTED_ROOT_CA_DER;
   try {
     const bytes = await readFile(file);
-    const pem = /-----BEGIN CERTIFICATE-----([^-]+)-----END CERTIFICATE-----/.exec(bytes.toString('latin1'));
-    return pem ? Buffer.from(pem[1]!, 'base64') : bytes;
+    return Buffer.from(new X509Certificate(bytes).raw);
   } catch (cause) {
-    throw new OutbandError('config_source', `verification::root_ca_file: cannot read root certificate`, { cause });
+    const message = `verification::root_ca_file: cannot read root certificate from ${file}`;
+    throw new OutbandError('config_source', message, { cause, hint: 'It must be one certificate, PEM or DER.' });
   }
+}
+
+/** @throws OutbandError `config_source` when there is no such directory */
+export async function checkDirectory(directory: string): Promise<void> {
+  const isThere = await stat(directory)
+    .then((found) => found.isDirectory())
+    .catch(() => false);
+  if (isThere) return;
+  const hint = 'It holds one file `<fmspc>-<ca>.json` for each kind of platform.';
+  throw new OutbandError('config_source', `verification::collateral::directory: no directory ${directory}`, { hint });
 }
 
 /** What says whether a proof of before still counts: the rules that it was made by. */

@@ -75,6 +75,7 @@ test('how a balancer spreads calls', () => {
     ['abcdeabcdeabcde', 5, 'round_robin'],
     ['aaaaaaaaaaaaaaaabcaabacabaaaaaa', 2, 'skewed'],
     ['abbaabababbabaabba', 2, 'balanced'],
+    [`${'abcde'.repeat(40)}${'a'.repeat(20)}`, 5, 'collapsed'],
   ];
   for (const [letters, backends, balance] of table)
     assert.equal(judgeBalance(windowOf(letters), backends, 10), balance, letters);
@@ -243,7 +244,8 @@ test('a sample without a declared number never says complete', () =>
 const POOL: Explained = {
   ...{ state: 'pinned', coverage: 'incomplete', blockers: [], stall: undefined, declared: 5, pinned: 3 },
   ...{ draws: 20, drawn: 2, effectiveSize: 1.4, unseenMassUpper: 0.2, candidates: 1, failed: 1, verifyFailed: 1 },
-  ...{ calls: 5, fruitlessCycles: 2, reason: 'connect: refused' },
+  ...{ calls: 5, fruitlessCycles: 2, reason: 'connect: refused', isProven: true, isEnumerating: false },
+  ...{ countError: undefined, isSkewed: false },
 };
 
 test('why a pool is incomplete, in words', () => {
@@ -252,7 +254,28 @@ test('why a pool is incomplete, in words', () => {
     ['5 of 5 declared backends pinned. Every one of them was proven.', { coverage: 'complete', pinned: 5 }],
     [
       '3 of 5 declared backends pinned. Not every declared backend was proven lately.',
+      { blockers: ['below_declared'], failed: 0, verifyFailed: 0 },
+    ],
+    [
+      '3 of 5 declared backends pinned. 2 of 5 probes of the last cycle failed (connect: refused).',
       { blockers: ['below_declared'] },
+    ],
+    [
+      '5 of 5 declared backends pinned. Every one of them was seen.',
+      { coverage: 'complete', pinned: 5, isProven: false },
+    ],
+    ['6 backends pinned, 5 declared. Every one of them was proven.', { coverage: 'complete', pinned: 6 }],
+    [
+      '3 backends pinned; nobody says how many there are. The number of backends could not be read (status), so this cycle was a sample.',
+      { declared: undefined, coverage: 'unknown', countError: 'status', failed: 0, verifyFailed: 0 },
+    ],
+    [
+      '3 backends pinned; nobody says how many there are. The balancer favours some backends, so rare ones may be unseen: set declared, or use index_sni or addresses.',
+      { declared: undefined, coverage: 'unknown', isSkewed: true, failed: 0, verifyFailed: 0 },
+    ],
+    [
+      '3 of 5 declared backends pinned. Discovery stands still: asking for each backend never reached what is missing. Look at what the proxy counts.',
+      { blockers: ['below_declared'], stall: 'unseen', isEnumerating: true },
     ],
     [
       '3 of 5 declared backends pinned. The last 20 probes reached only 2 of them (effective size 1.4): the balancer collapses. Use index_sni or addresses.',
@@ -263,11 +286,11 @@ test('why a pool is incomplete, in words', () => {
       { blockers: ['probe_failed'] },
     ],
     [
-      '3 of 5 declared backends pinned. 1 of 5 probes reached a backend that did not prove its key (verify: debug).',
+      '3 of 5 declared backends pinned. 1 of 5 probes reached a backend that did not pass verification (verify: debug).',
       { blockers: ['verify_failed'], reason: 'verify: debug' },
     ],
     [
-      '3 of 5 declared backends pinned. The number of backends changed while they were asked: the next cycle decides.',
+      '3 of 5 declared backends pinned. The number of backends changed while they were asked, or could not be confirmed: the next cycle decides.',
       { blockers: ['count_changed'] },
     ],
     [
@@ -279,7 +302,7 @@ test('why a pool is incomplete, in words', () => {
       { blockers: ['declared_shrank'] },
     ],
     [
-      '3 of 5 declared backends pinned. The proxy counts another number of backends than is declared: correct one of the two.',
+      '3 of 5 declared backends pinned. Another number of backends was found than is declared: correct one of the two.',
       { blockers: ['declared_disagrees'] },
     ],
     [
@@ -304,11 +327,11 @@ test('why a pool is incomplete, in words', () => {
     ],
     [
       '1 backend pinned; nobody says how many there are. Backends without a pin may get up to 20 % of the calls: set declared, or use index_sni or addresses.',
-      { declared: undefined, pinned: 1, coverage: 'unknown' },
+      { declared: undefined, pinned: 1, coverage: 'unknown', failed: 0, verifyFailed: 0 },
     ],
     [
       '3 backends pinned; nobody says how many there are. Backends without a pin get at most 20 % of the calls.',
-      { declared: undefined, coverage: 'probable' },
+      { declared: undefined, coverage: 'probable', failed: 0, verifyFailed: 0 },
     ],
   ];
   for (const [text, change] of texts) assert.equal(explain({ ...POOL, ...change }), text);

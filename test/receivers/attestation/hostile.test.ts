@@ -91,7 +91,7 @@ async function verifierOf(
   const verifier = new ReportVerifier(
     {
       ...{ config, clock: systemClock, resolvePath: (path) => path, turns: new Semaphore(1) },
-      ...{ onStage: () => {}, signal: new AbortController().signal },
+      ...{ onStage: () => {}, onCollateralFailed: () => {}, signal: new AbortController().signal },
     },
     rootDer,
   );
@@ -320,10 +320,14 @@ test('a store with times that are no dates is foreign', () => {
 test('a clock that is set back does not keep collateral from being asked for', async () => {
   let [now, fetches] = [NOW, 0];
   const clock = { ...systemClock, now: () => BigInt(now) * 1_000_000n };
-  const cache = new CollateralCache(async () => {
-    fetches++;
-    throw new Error('unknown');
-  }, clock);
+  const cache = new CollateralCache(
+    async () => {
+      fetches++;
+      throw new Error('unknown');
+    },
+    clock,
+    () => {},
+  );
   for (let n = 0; n < 3; n++) await cache.get({ fmspc: 'aa', ca: 'platform' });
   assert.equal(fetches, 1);
   now -= 3_600_000;

@@ -318,3 +318,40 @@ test('a cycle that takes too long is cut, and what it has seen counts', async (t
   assert.equal(cycle['attestation.cancelled_calls'], 1);
   assert.equal(cycle.failed_calls, 0);
 });
+
+test('a key that a client met just now is no stall of long ago', async (t) => {
+  const scene = await attestedScene(t, { config: { per_host_concurrency: 1 } });
+  await scene.cycle();
+  for (let n = 0; n < 6; n++) await scene.next();
+  await scene.pass(20_000);
+  await scene.ask('POST', CANDIDATES, { fingerprint: MADE_UP });
+  const cycle = await scene.cycle();
+  assert.ok(cycle['attestation.coverage_blockers'].includes('candidate_open'));
+  await scene.pass(0);
+  assert.deepEqual(scene.events('attestation.pool.stalled'), []);
+});
+
+test('no cycle is told as skipped while none is, whatever the share of jitter', async (t) => {
+  const scene = await attestedScene(t, {
+    ...ENUMERATED,
+    config: { jitter: 0.123_456, verification: { mode: 'binding' } },
+  });
+  await scene.cycle();
+  for (let n = 0; n < 5; n++) await scene.next();
+  await scene.pass(0);
+  assert.deepEqual(scene.events('attestation.cycle.skipped'), []);
+});
+
+test('a service of collateral that is away is told once, with its reason and without its address', async (t) => {
+  const fleet = await startAttestedFleet({ n: 2 });
+  t.after(() => fleet.stop());
+  fleet.pccsControl.outage(true);
+  const scene = await attestedScene(t, { ...ENUMERATED, fleet });
+  await scene.cycle();
+  await scene.next(90_000);
+  const told = scene.host.lines.filter(({ message }) => message.startsWith('collateral is not to be had'));
+  assert.deepEqual(
+    told.map(({ fields }) => fields),
+    [{ why: 'a document was answered with status 503' }],
+  );
+});
