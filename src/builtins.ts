@@ -9,6 +9,7 @@ import type { AnyFactory } from './component/factory.ts';
 import basicAuth from './extensions/basic-auth/index.ts';
 import bearerTokenAuth from './extensions/bearer-token-auth/index.ts';
 import fileStorage from './extensions/file-storage/index.ts';
+import healthCheck from './extensions/health-check/index.ts';
 import monitoringApi from './extensions/monitoring-api/index.ts';
 import scheduler from './extensions/scheduler/index.ts';
 import filter from './processors/filter/index.ts';
@@ -20,5 +21,5 @@ export const builtins: readonly AnyFactory[] = [
   ...[bmcLogs, attestation, schedulerHealth],
   ...[memoryLimiter, resource, filter],
   ...[otlpHttp, debug, file, jsExporter],
-  ...[scheduler, monitoringApi, fileStorage, basicAuth, bearerTokenAuth],
+  ...[scheduler, monitoringApi, healthCheck, fileStorage, basicAuth, bearerTokenAuth],
 ];

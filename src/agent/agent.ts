@@ -44,12 +44,14 @@ export function createAgent(options: AgentOptions): Agent {
   const { config, logs, metrics, clock = systemClock, random = systemRandom, onFatal = () => {} } = options;
   const { configDirectory = process.cwd() } = options;
   const extensions = new Map<string, Component>();
-  const hosts = new HostMaker({ clock, random, logs, metrics, configDirectory }, extensions, onFatal);
-  return new RunningAgent(buildGraph(config, hosts, extensions), config, logs, metrics, clock);
+  const { pipelines } = config;
+  const hosts = new HostMaker({ clock, random, logs, metrics, configDirectory, pipelines }, extensions, onFatal);
+  return new RunningAgent(buildGraph(config, hosts, extensions), hosts, config, logs, metrics, clock);
 }
 
 class RunningAgent implements Agent {
   readonly #graph: Graph;
+  readonly #hosts: HostMaker;
   readonly #config: AgentConfig;
   readonly #logs: OwnLogs;
   readonly #metrics: OwnMetrics;
@@ -57,8 +59,9 @@ class RunningAgent implements Agent {
   readonly #started: Node[] = [];
   #stopping: Promise<readonly string[]> | undefined;
 
-  constructor(graph: Graph, config: AgentConfig, logs: OwnLogs, metrics: OwnMetrics, clock: Clock) {
+  constructor(graph: Graph, hosts: HostMaker, config: AgentConfig, logs: OwnLogs, metrics: OwnMetrics, clock: Clock) {
     this.#graph = graph;
+    this.#hosts = hosts;
     this.#config = config;
     this.#logs = logs;
     this.#metrics = metrics;
@@ -79,6 +82,7 @@ class RunningAgent implements Agent {
       await this.stop();
       throw error;
     }
+    this.#hosts.enter('running');
     this.#logs.logger().info('Everything is ready. Begin running and processing data.');
   }
 
@@ -92,12 +96,15 @@ class RunningAgent implements Agent {
     using limit = deadline(this.#clock, timeout, 'the stop');
     using flush = deadline(this.#clock, Math.max(timeout / 2, timeout - STORE_MS), 'the last delivery', limit.signal);
     const hung: string[] = [];
+    this.#hosts.enter('stopping');
     for (const node of this.#started.toReversed()) {
+      node.host.report({ status: 'stopping' });
       const failed = (error: unknown) => this.#logs.logger().error('stopping failed', { component: node.name, error });
       const stopping = node.component
         .shutdown(this.#graph.extensions.includes(node) ? limit.signal : flush.signal)
         .catch(failed);
-      if (!(await this.#inTime(stopping, limit.signal))) hung.push(node.name);
+      if (await this.#inTime(stopping, limit.signal)) node.host.report({ status: 'stopped' });
+      else hung.push(node.name);
     }
     await this.#metrics.shutdown();
     return hung;

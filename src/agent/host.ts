@@ -1,5 +1,7 @@
+import { aborted } from '../component/aborted.ts';
 import type { Clock } from '../component/clock.ts';
-import type { Component, ComponentStatus, Host, Logger, StatusOf } from '../component/component.ts';
+import type { AgentView, Component, ComponentStatus, Host, Logger, StatusOf } from '../component/component.ts';
+import { deadline } from '../component/deadline.ts';
 import { OutbandError } from '../component/errors.ts';
 import type { ComponentKind } from '../component/id.ts';
 import { isPageServer } from '../component/page.ts';
@@ -9,6 +11,8 @@ import type { Storage } from '../component/storage.ts';
 import type { OwnLogs } from '../platform/own-logs.ts';
 import type { OwnMetrics } from '../platform/own-metrics.ts';
 
+const ALIVE_TIMEOUT_MS = 5_000;
+
 /** What all components of an agent share. */
 export interface Surroundings {
   readonly clock: Clock;
@@ -16,6 +20,7 @@ export interface Surroundings {
   readonly logs: OwnLogs;
   readonly metrics: OwnMetrics;
   readonly configDirectory: string;
+  readonly pipelines: AgentView['pipelines'];
 }
 
 /** The host of a component, and what only the agent does with it. */
@@ -30,6 +35,7 @@ export class HostMaker {
   readonly #extensions: ReadonlyMap<string, Component>;
   readonly #onFatal: (component: string, error: Error) => void;
   readonly #statuses = new Map<string, StatusOf>();
+  #view: AgentView;
 
   /** @param extensions filled before any component starts */
   constructor(
@@ -40,6 +46,27 @@ export class HostMaker {
     this.#surroundings = surroundings;
     this.#extensions = extensions;
     this.#onFatal = onFatal;
+    const { clock, pipelines } = surroundings;
+    this.#view = { phase: 'starting', startedAt: clock.now(), runningSince: undefined, pipelines };
+  }
+
+  /** The agent has come so far. */
+  enter(phase: AgentView['phase']): void {
+    const runningSince = phase === 'running' ? this.#surroundings.clock.now() : this.#view.runningSince;
+    this.#view = { ...this.#view, phase, runningSince };
+  }
+
+  async #notAlive(): Promise<string | undefined> {
+    using limit = deadline(this.#surroundings.clock, ALIVE_TIMEOUT_MS, 'the answer of an extension');
+    for (const [id, extension] of this.#extensions) {
+      const isLate = aborted(limit.signal).then(() => false);
+      const answered = extension.alive?.().then(
+        () => true,
+        () => false,
+      );
+      if (!(await Promise.race([answered ?? true, isLate]))) return id;
+    }
+    return undefined;
   }
 
   make(kind: ComponentKind, key: string): AgentHost {
@@ -86,6 +113,8 @@ export class HostMaker {
       },
       ownMetrics: metrics,
       statuses: () => [...this.#statuses.values()],
+      agent: () => this.#view,
+      notAlive: () => this.#notAlive(),
       report,
       started: () => {
         if (last === 'starting') report({ status: 'ok' });

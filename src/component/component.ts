@@ -21,6 +21,11 @@ export interface Component {
    * @param signal aborts when the agent waits no longer; whatever is left then is abandoned
    */
   shutdown(signal: AbortSignal): Promise<void>;
+  /**
+   * Resolves when the machinery of its own (a thread) answers; what is remote does not count. Asked for with each liveness
+   * probe of the process. Absent: there is none.
+   */
+  alive?(): Promise<void>;
 }
 
 /** `recoverable` heals by itself; `permanent` needs a configuration change; `fatal` ends the process. */
@@ -38,6 +43,22 @@ export interface StatusOf {
   readonly since: bigint;
   /** Text of the error that goes with it. */
   readonly error?: string;
+}
+
+/** Where the agent is in its life, and how it is put together. */
+export interface AgentView {
+  readonly phase: 'starting' | 'running' | 'stopping';
+  /** Nanoseconds since the epoch. */
+  readonly startedAt: bigint;
+  /** When everything had started; undefined before. */
+  readonly runningSince: bigint | undefined;
+  readonly pipelines: readonly {
+    /** `logs[/name]`. */
+    readonly key: string;
+    readonly receivers: readonly string[];
+    readonly processors: readonly string[];
+    readonly exporters: readonly string[];
+  }[];
 }
 
 /** Values are printed as text; an error brings its code and its hint, a secret stays masked, undefined is left out. */
@@ -75,6 +96,9 @@ export interface Host {
   readonly ownMetrics: { collect(): Promise<ResourceMetrics> };
   /** How every component is, in the order in which they start. */
   statuses(): readonly StatusOf[];
+  agent(): AgentView;
+  /** Id of an extension whose own machinery does not answer within 5 s; undefined when all do. */
+  notAlive(): Promise<string | undefined>;
   /** Reports a change of the component's own status; equal reports in a row are one. */
   report(status: ComponentStatus): void;
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -79,6 +79,22 @@ test('the metrics page tells of endpoints, polls and the queue', async (t) => {
   const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
   assert.match(text, /^outband_bmc_endpoints\{receiver="bmc_logs",mode="connecting",reason="",vendor="[a-z]+"\} 1$/m);
   assert.match(text, /^otelcol_exporter_queue_capacity\{exporter="otlp_http",data_type="logs"\} 1000$/m);
+  agent.kill('SIGTERM');
+  await once(agent, 'exit');
+});
+
+test('an agent says when it is ready, that it is alive, and how each component is', async (t) => {
+  const file = await configFile(t, '{ level: none }');
+  const text = await readFile(file, 'utf8');
+  const check = '{ scheduler: , health_check: { endpoint: "127.0.0.1:0" } }';
+  await writeFile(file, text.replace('{ scheduler: }', check).replace('[scheduler]', '[scheduler, health_check]'));
+  const { agent, lines } = await ready(file);
+  const [, address] = /health check is listening\t.*"address":"([^"]+)"/.exec(lines.join('\n'))!;
+  assert.equal(await (await fetch(`${address}/readyz`)).text(), 'ok');
+  assert.equal(await (await fetch(`${address}/livez`)).text(), 'ok');
+  const status = (await (await fetch(`${address}/status?verbose`)).json()) as { status: string; components: object };
+  assert.equal(status.status, 'StatusOK');
+  assert.ok('pipeline:logs' in status.components);
   agent.kill('SIGTERM');
   await once(agent, 'exit');
 });

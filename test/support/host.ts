@@ -42,6 +42,8 @@ export function testHost(
     serve: (page) => pages.push(page),
     ownMetrics: { collect: async () => ({ resource: resourceFromAttributes({}), scopeMetrics: [] }) },
     statuses: () => [],
+    agent: () => ({ phase: 'running', startedAt: 0n, runningSince: 0n, pipelines: [] }),
+    notAlive: async () => undefined,
     pages,
     report: (status) => reported.push(status),
     lines,

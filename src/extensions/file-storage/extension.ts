@@ -128,6 +128,11 @@ export class FileStorage implements Component, Storage {
     this.#lock = undefined;
   }
 
+  /** The thread answers. */
+  async alive(): Promise<void> {
+    await this.#client.submit({ kind: 'list', namespace: '', prefix: '' });
+  }
+
   keyValue(namespace: string, namespaceKind: KeyValueKind): KeyValue {
     return {
       set: async (values) => {
