@@ -4,6 +4,7 @@ import { printConfig } from './commands/print-config.ts';
 import { readConfig } from './commands/read-config.ts';
 import { run } from './commands/run.ts';
 import { schema } from './commands/schema.ts';
+import { runStatusCommand } from './commands/status.ts';
 import { validate } from './commands/validate.ts';
 import { describeError, OutbandError } from './component/errors.ts';
 import { VERSION } from './component/version.ts';
@@ -21,6 +22,7 @@ Commands:
   validate       checks a configuration, silent when good      outband validate --config otel-config.yaml
   print-config   the configuration as it is understood         outband print-config --config otel-config.yaml --defaults
   components     what this agent is built of                   outband components
+  status         targets of a running agent                    outband status --failing
   schema         JSON Schema of the configuration              outband schema > otel-config.schema.json
   dlq            lists, shows, redrives, drops dead letters    outband dlq list --config otel-config.yaml
 
@@ -36,7 +38,7 @@ Flags:
 Exit codes: 0 done, 1 failed, 2 wrong usage.
 `;
 
-const COMMANDS = ['run', 'validate', 'print-config', 'components', 'schema', 'dlq'] as const;
+const COMMANDS = ['run', 'validate', 'print-config', 'components', 'schema', 'status', 'dlq'] as const;
 const FORMATS = ['yaml', 'json'] as const;
 
 /**
@@ -57,6 +59,7 @@ export async function runCommand(args: readonly string[], exit: (code: number) =
 
 async function dispatch(args: readonly string[], exit: (code: number) => never): Promise<number> {
   if (args[0] === 'dlq') return await deadLetters(args.slice(1));
+  if (args[0] === 'status') return await runStatusCommand(args.slice(1));
   const {
     command,
     help,

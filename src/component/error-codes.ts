@@ -210,6 +210,11 @@ export const ERROR_CODES = {
     effect: 'Its last good list stays in force; no endpoint is disturbed.',
     remedy: 'Correct the item that the message names. A discovery that is down is asked again by itself.',
   },
+  agent_unreachable: {
+    cause: 'A command could not ask a running agent: nothing answers at its address, or it refused.',
+    effect: 'The command ends with 1; the agent, if there is one, is not touched.',
+    remedy: 'Check `--endpoint`, and that `monitoring_api` runs; give a token with `--token-file` where it wants one.',
+  },
   fleet_unwell: {
     cause: 'A source of endpoints is stale, most of the fleet fails at once, or most endpoints have not been read.',
     effect: 'What the BMCs hold is read when they are back; the other endpoints go on.',

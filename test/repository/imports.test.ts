@@ -25,7 +25,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ],
   'src/commands': [
     ...['src/agent', 'src/builtins.ts', 'src/component', 'src/config', 'src/config/schema', 'src/platform'],
-    'src/usage-error.ts',
+    ...['src/telemetry', 'src/usage-error.ts'],
   ],
   // The command line's half of the store: it works on the files of an agent that may not run.
   'src/dead-letter-command.ts': [

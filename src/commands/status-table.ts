@@ -1,0 +1,84 @@
+import { escapeForTerminal } from '../telemetry/escape.ts';
+
+/** What of the health JSON is shown. */
+export interface HealthView {
+  readonly updatedAt: string;
+  readonly summary: { readonly targets: number; readonly late: number; readonly parked: number };
+  readonly staleness: readonly { readonly instance: string; readonly type: string; readonly score: number }[];
+  readonly instances: readonly {
+    readonly type: string;
+    readonly displayName: string;
+    readonly instance: string;
+    readonly mode: string;
+    readonly pollStatus: {
+      readonly lastSuccess: string | null;
+      readonly lastError: { readonly message: string } | null;
+      readonly consecutiveFailures: number;
+    };
+    readonly breaker: { readonly state: string; readonly retryAt: string | null };
+    readonly deadLetter: { readonly present: boolean };
+  }[];
+}
+
+const HEADINGS = ['NAME', 'TYPE', 'MODE', 'BREAKER', 'LAST SUCCESS', 'FAILURES', 'STALENESS', 'LAST ERROR'];
+const MOST_NAME_CHARS = 40;
+
+/**
+ * A header line and one row per target, none wider than the terminal: long texts are cut, never wrapped.
+ * @param width characters
+ * @param failingOnly only targets whose last run failed, that are late, or whose breaker is not closed
+ */
+export function statusTable(health: HealthView, width: number, failingOnly: boolean): string {
+  const now = Date.parse(health.updatedAt);
+  const scores = new Map(health.staleness.map(({ type, instance, score }) => [`${type}::${instance}`, score]));
+  const rows = health.instances
+    .map((one) => ({ ...one, score: scores.get(`${one.type}::${one.instance}`) ?? 0 }))
+    .filter((one) => !failingOnly || isFailing(one));
+  const cells = rows.map((one) => {
+    const { pollStatus, breaker, deadLetter } = one;
+    return [
+      cut(escapeForTerminal(one.displayName), MOST_NAME_CHARS),
+      ...[one.type, one.mode, deadLetter.present ? 'parked' : breaker.state, ago(pollStatus.lastSuccess, now)],
+      ...[
+        String(pollStatus.consecutiveFailures),
+        one.score.toFixed(2),
+        escapeForTerminal(pollStatus.lastError?.message ?? ''),
+      ],
+    ];
+  });
+  const lines = [headerOf(health, now), ...(cells.length > 0 ? columns([HEADINGS, ...cells]) : [])];
+  return lines.map((line) => cut(line.trimEnd(), width)).join('\n');
+}
+
+function headerOf({ summary, instances }: HealthView, now: number): string {
+  const open = instances.filter(({ breaker }) => breaker.state === 'open' || breaker.state === 'half_open').length;
+  const successes = instances.flatMap(({ pollStatus }) => pollStatus.lastSuccess ?? []).sort();
+  return (
+    `targets ${summary.targets}  overdue ${summary.late}  open breakers ${open}  parked ${summary.parked}  ` +
+    `oldest success ${ago(successes[0] ?? null, now)}`
+  );
+}
+
+function isFailing({
+  pollStatus,
+  breaker,
+  score,
+}: HealthView['instances'][number] & { readonly score: number }): boolean {
+  return pollStatus.consecutiveFailures > 0 || score > 0.5 || ['open', 'half_open'].includes(breaker.state);
+}
+
+function columns(rows: readonly (readonly string[])[]): string[] {
+  const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column]!)).join('  '));
+}
+
+function ago(time: string | null, now: number): string {
+  if (time === null) return 'never';
+  const seconds = Math.max(0, Math.round((now - Date.parse(time)) / 1_000));
+  if (seconds < 120) return `${seconds}s ago`;
+  return seconds < 7_200 ? `${Math.round(seconds / 60)}m ago` : `${Math.round(seconds / 3_600)}h ago`;
+}
+
+function cut(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, Math.max(0, most - 1))}…`;
+}
