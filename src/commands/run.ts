@@ -1,3 +1,4 @@
+import { createWriteStream } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { type Agent, createAgent } from '../agent/agent.ts';
 import { VERSION } from '../component/version.ts';
@@ -14,14 +15,19 @@ import { type ConfigFlags, readConfig } from './read-config.ts';
 export async function run(flags: ConfigFlags, exit: (code: number) => never): Promise<number> {
   const { config, warnings } = readConfig(flags);
   const { telemetry } = config.service;
+  const page = telemetry.metrics.level === 'none' ? undefined : telemetry.metrics.readers[0]?.pull.exporter.prometheus;
+  const metrics = createOwnMetrics(page, VERSION);
+  const sampledOut = metrics.meter('outband').createCounter('otelcol_own_logs_dropped', {
+    ...{ unit: '{line}', description: 'Lines of the own log that were not written.' },
+  });
+  const { level, encoding, sampling, initial_fields: initialFields, output_paths } = telemetry.logs;
   const logs = createOwnLogs({
-    ...telemetry.logs,
-    clock: systemClock,
-    write: (line) => process.stderr.write(line),
+    ...{ level, encoding, initialFields, clock: systemClock, write: openOutputs(output_paths) },
+    ...(sampling.enabled && { sampling }),
+    onSampledOut: () => sampledOut.add(1, { reason: 'sampled' }),
   });
   const logger = logs.logger();
   for (const warning of warnings) logger.warn(warning);
-  const page = telemetry.metrics.level === 'none' ? undefined : telemetry.metrics.readers[0]?.pull.exporter.prometheus;
   logger.info('Starting outband', { version: VERSION, node: process.version, config: flags.config.join(', ') });
 
   let endedBy: (code: number) => void = () => {};
@@ -31,7 +37,7 @@ export async function run(flags: ConfigFlags, exit: (code: number) => never): Pr
   const agent: Agent = createAgent({
     config,
     logs,
-    metrics: createOwnMetrics(page, VERSION),
+    metrics,
     // Relative paths start where the last file is: what it says stands above the others.
     configDirectory: dirname(resolve(flags.config.at(-1)!)),
     onFatal: (component, error) => {
@@ -61,4 +67,18 @@ export async function run(flags: ConfigFlags, exit: (code: number) => never): Pr
   }
   logger.error('components did not stop in time', { components: hung, timeout_ms: config.service.shutdown_timeout });
   exit(1);
+}
+
+/** @returns writes a line to each of them; a file that cannot be written is told once, on stderr */
+function openOutputs(paths: readonly string[]): (line: string) => void {
+  const streams = paths.map((path) => {
+    if (path === 'stderr' || path === 'stdout') return process[path];
+    const file = createWriteStream(path, { flags: 'a' });
+    return file.once('error', (error) => {
+      process.stderr.write(`service::telemetry::logs::output_paths: cannot write ${path}: ${error.message}\n`);
+    });
+  });
+  return (line) => {
+    for (const stream of streams) if (stream.writable) stream.write(line);
+  };
 }

@@ -5,6 +5,7 @@ import type { LogFields, Logger } from '../component/component.ts';
 import { describeError, OutbandError } from '../component/errors.ts';
 import { escapeForTerminal } from '../telemetry/escape.ts';
 import { toHrTime } from '../telemetry/time.ts';
+import { LogSampler, type SamplingOptions } from './log-sampler.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
@@ -16,6 +17,12 @@ export interface OwnLogsOptions {
   readonly clock: Clock;
   /** Receives one line with its newline. */
   readonly write: (line: string) => void;
+  /** Default: every line is written. */
+  readonly sampling?: SamplingOptions;
+  /** Stand on every line. */
+  readonly initialFields?: LogFields;
+  /** Called for each line that sampling leaves out. */
+  readonly onSampledOut?: () => void;
 }
 
 export interface OwnLogs {
@@ -37,7 +44,9 @@ const MAX_FIELD_CHARS = 4_096;
  * The agent's own log, through the OpenTelemetry logs SDK, never through its own pipelines: a pipeline that is stuck
  * can still be read about.
  */
-export function createOwnLogs({ level, encoding, clock, write }: OwnLogsOptions): OwnLogs {
+export function createOwnLogs(options: OwnLogsOptions): OwnLogs {
+  const { level, encoding, clock, write, sampling, initialFields = {}, onSampledOut = () => {} } = options;
+  const sampler = sampling && new LogSampler(sampling);
   const format = encoding === 'json' ? formatJson : formatConsole;
   const toStream: LogRecordProcessor = {
     onEmit(record) {
@@ -55,12 +64,17 @@ export function createOwnLogs({ level, encoding, clock, write }: OwnLogsOptions)
     logger(base = {}) {
       const emit = (severity: LogLevel, message: string, fields: LogFields = {}) => {
         if (SEVERITY[severity] < SEVERITY[level]) return;
+        const leftOut = sampler ? sampler.admit(severity, message, codeOf(fields), clock.monotonic()) : 0;
+        if (leftOut === undefined) return onSampledOut();
         sdkLogger.emit({
           timestamp: toHrTime(clock.now()),
           severityNumber: SEVERITY[severity],
           severityText: severity,
           body: message,
-          attributes: printable({ ...base, ...fields }),
+          attributes: printable({
+            ...{ ...initialFields, ...base, ...fields },
+            ...(leftOut > 0 && { sampled_out: leftOut }),
+          }),
         });
       };
       return {
@@ -71,6 +85,10 @@ export function createOwnLogs({ level, encoding, clock, write }: OwnLogsOptions)
       };
     },
   };
+}
+
+function codeOf({ error }: LogFields): string | undefined {
+  return error instanceof OutbandError ? error.code : undefined;
 }
 
 function printable(fields: LogFields): Record<string, string | number | boolean> {

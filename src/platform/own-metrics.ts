@@ -12,7 +12,16 @@ import {
 import { agentResource } from '../component/agent-resource.ts';
 import { OutbandError } from '../component/errors.ts';
 
-export interface MetricsPage {
+/** What is left out of names and labels; the words of the Collector. */
+export interface PageOptions {
+  readonly without_scope_info: boolean;
+  readonly without_units: boolean;
+  readonly without_type_suffix: boolean;
+}
+
+const PLAIN_PAGE: PageOptions = { without_scope_info: true, without_units: true, without_type_suffix: true };
+
+export interface MetricsPage extends PageOptions {
   readonly host: string;
   readonly port: number;
 }
@@ -42,13 +51,36 @@ class PageReader extends MetricReader {
   protected override async onShutdown(): Promise<void> {}
 }
 
-const SERIALIZER = new PrometheusSerializer('', false, undefined, true, true);
-/** The serializer's addition to names of counters; ours stand as the manual has them. */
-const ADDED = /^((?:# (?:HELP|UNIT|TYPE) )?\w+?)_total(?=[ {])/gm;
+/** What Prometheus calls units at the end of a name. */
+const UNIT_WORDS: Readonly<Record<string, string>> = { s: 'seconds', ms: 'milliseconds', By: 'bytes', '1': 'ratio' };
+const ADDED = /^((?:# (?:HELP|UNIT|TYPE) )?)(\w+?)_total(?=[ {])/gm;
 
-/** The text of the metrics page: dots of names are underscores, and nothing is added to them. */
-export function prometheusPage(metrics: ResourceMetrics): string {
-  return SERIALIZER.serialize(metrics).replaceAll(ADDED, '$1');
+/** The text of the metrics page: dots of names are underscores, and nothing is added to them that was not asked for. */
+export function prometheusPage(metrics: ResourceMetrics, options: PageOptions = PLAIN_PAGE): string {
+  const { without_scope_info, without_type_suffix, without_units } = options;
+  const serializer = new PrometheusSerializer('', false, undefined, false, without_scope_info);
+  const text = serializer.serialize(without_units ? metrics : withUnits(metrics));
+  if (!without_type_suffix) return text;
+  const all = metrics.scopeMetrics.flatMap((scope) => scope.metrics);
+  // A name that ends so by itself keeps it.
+  const own = new Set(
+    all.map(({ descriptor: { name } }) => name.replaceAll(/\W/g, '_')).filter((name) => name.endsWith('_total')),
+  );
+  return text.replaceAll(ADDED, (whole, before: string, name: string) =>
+    own.has(`${name}_total`) ? whole : before + name,
+  );
+}
+
+function withUnits(metrics: ResourceMetrics): ResourceMetrics {
+  const scopeMetrics = metrics.scopeMetrics.map((scope) => ({
+    ...scope,
+    metrics: scope.metrics.map((metric) => {
+      const { name, unit } = metric.descriptor;
+      const word = UNIT_WORDS[unit];
+      return word === undefined ? metric : { ...metric, descriptor: { ...metric.descriptor, name: `${name}_${word}` } };
+    }),
+  }));
+  return { ...metrics, scopeMetrics };
 }
 
 /**
@@ -63,7 +95,8 @@ export function createOwnMetrics(
   const pageReader = page && new PageReader();
   const resource = agentResource(version);
   const provider = new MeterProvider({ resource, readers: pageReader ? [pageReader, ...readers] : [...readers] });
-  const server = pageReader && createServer((request, response) => void answer(pageReader, request, response)).unref();
+  const server =
+    pageReader && createServer((request, response) => void answer(pageReader, page, request, response)).unref();
   return {
     meter: (name) => provider.getMeter(name, version),
     async collect() {
@@ -91,13 +124,18 @@ export function createOwnMetrics(
   };
 }
 
-async function answer(reader: MetricReader, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answer(
+  reader: MetricReader,
+  page: PageOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const isPage = request.url?.replace(/\?.*$/, '') === '/metrics';
   if (!isPage) return void response.writeHead(404).end();
   try {
     const { resourceMetrics } = await reader.collect();
     response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' });
-    response.end(prometheusPage(resourceMetrics));
+    response.end(prometheusPage(resourceMetrics, page));
   } catch {
     response.writeHead(500).end();
   }

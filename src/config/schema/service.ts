@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { duration, oneOf, positiveInt, text } from './values.ts';
+import { bool, count, duration, oneOf, positiveInt, text } from './values.ts';
 
 const idList = () => z.array(text(), { error: "expected type 'slice'" });
 
@@ -16,6 +16,9 @@ const prometheus = z
       .check(z.lte(65535, { error: 'must not be greater than 65535' }))
       .prefault(8888)
       .describe('TCP port to listen on.'),
+    without_scope_info: bool().prefault(true).describe('No labels that name the scope of a metric.'),
+    without_units: bool().prefault(true).describe('No unit at the end of a name.'),
+    without_type_suffix: bool().prefault(true).describe('No `_total` at the end of the name of a counter.'),
   })
   .describe('A Prometheus page at `/metrics`.');
 
@@ -38,6 +41,21 @@ export const serviceSchema = z.strictObject({
         .strictObject({
           level: oneOf('debug', 'info', 'warn', 'error').prefault('info').describe('Least level written to stderr.'),
           encoding: oneOf('console', 'json').prefault('console').describe('Form of a line.'),
+          sampling: z
+            .strictObject({
+              enabled: bool().prefault(true).describe('Whether lines that repeat are left out.'),
+              tick: duration().prefault('10s').describe('Length of a window.'),
+              initial: positiveInt().prefault(10).describe('Lines of one level and message that pass in a window.'),
+              thereafter: count().prefault(100).describe('After them every so-manieth passes. 0: none.'),
+            })
+            .prefault({})
+            .describe('What is left out; the next line that passes says how many in `sampled_out`.'),
+          initial_fields: z.record(z.string(), text()).prefault({}).describe('Fields of every line.'),
+          output_paths: z
+            .array(text())
+            .check(z.minLength(1, { error: 'must not be empty' }))
+            .prefault(['stderr'])
+            .describe('`stderr`, `stdout`, or files.'),
         })
         .prefault({})
         .describe('The own log of the agent, on stderr.'),
