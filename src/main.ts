@@ -11,6 +11,9 @@ if (major < NEEDED[0] || (major === NEEDED[0] && minor < NEEDED[1])) {
   );
   process.exitCode = 1;
 } else {
+  const { enableCompileCache } = await import('node:module');
+  // Half of a start is compiling; where nothing can be written, nothing is kept.
+  enableCompileCache();
   const { runCommand } = await import('./command-line.ts');
   process.exitCode = await runCommand(process.argv.slice(2), process.exit);
 }
