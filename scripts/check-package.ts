@@ -1,0 +1,53 @@
+// Packs the package, unpacks it beside the production dependencies, and uses it as a stranger would: every export is imported, the command
+// runs, and publint has no remark. Needs `npm run build` before.
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { publint } from 'publint';
+import { formatMessage } from 'publint/utils';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const MOST_BYTES = 3 * 1024 * 1024;
+const ENTRIES = [
+  ...['outband', 'outband/component', 'outband/receivers/bmc-logs', 'outband/receivers/attestation'],
+  ...['outband/processors/filter', 'outband/exporters/otlp-http', 'outband/extensions/scheduler'],
+];
+
+const folder = mkdtempSync(join(tmpdir(), 'outband-package-'));
+try {
+  const run = (command: string, args: readonly string[], cwd: string) =>
+    execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+  const [packed] = JSON.parse(run('npm', ['pack', '--json', '--pack-destination', folder], ROOT)) as {
+    filename: string;
+  }[];
+  const archive = join(folder, packed!.filename);
+  const bytes = statSync(archive).size;
+  if (bytes > MOST_BYTES) throw new Error(`the package has ${bytes} bytes`);
+
+  const home = join(folder, 'node_modules', 'outband');
+  mkdirSync(home, { recursive: true });
+  run('tar', ['-xzf', archive, '-C', home, '--strip-components=1'], folder);
+  const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, { dev?: boolean }>;
+  };
+  for (const [path, { dev }] of Object.entries(lock.packages))
+    if (path !== '' && !dev) cpSync(join(ROOT, path), join(folder, path), { recursive: true });
+
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+  const imports = ENTRIES.map((entry) => `await import(${JSON.stringify(entry)});`).join('\n');
+  const refused = `await import('outband/src/agent/agent.js').then(() => process.exit(1), () => {});`;
+  writeFileSync(join(folder, 'imports.js'), `${imports}\n${refused}\n`);
+  run(process.execPath, ['imports.js'], folder);
+  const main = join(home, 'dist/src/main.js');
+  run(process.execPath, [main, '--version'], folder);
+  run(process.execPath, [main, 'validate', '--config', join(ROOT, 'test/fixtures/config/good.yaml')], folder);
+
+  const { messages, pkg } = await publint({ pkgDir: home, strict: true });
+  for (const message of messages) process.stderr.write(`publint: ${formatMessage(message, pkg)}\n`);
+  if (messages.length > 0) process.exitCode = 1;
+  process.stdout.write(`${packed!.filename}: ${Math.round(bytes / 1024)} KiB, ${ENTRIES.length} entries imported\n`);
+} finally {
+  rmSync(folder, { recursive: true });
+}
