@@ -44,6 +44,8 @@ try {
   run(process.execPath, [main, '--version'], folder);
   run(process.execPath, [main, 'validate', '--config', join(ROOT, 'test/fixtures/config/good.yaml')], folder);
 
+  run(process.execPath, [main, 'validate', '--config', join(ROOT, 'examples/plugin/config.yaml')], folder);
+
   const { messages, pkg } = await publint({ pkgDir: home, strict: true });
   for (const message of messages) process.stderr.write(`publint: ${formatMessage(message, pkg)}\n`);
   if (messages.length > 0) process.exitCode = 1;

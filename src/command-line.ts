@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { components } from './commands/components.ts';
 import { printConfig } from './commands/print-config.ts';
-import { readConfig } from './commands/read-config.ts';
+import { readConfig, readFactories } from './commands/read-config.ts';
 import { run } from './commands/run.ts';
 import { schema } from './commands/schema.ts';
 import { runStatusCommand } from './commands/status.ts';
@@ -74,17 +74,17 @@ async function dispatch(args: readonly string[], exit: (code: number) => never):
   if (help) process.stdout.write(USAGE);
   else if (version)
     process.stdout.write(`outband ${VERSION} (Node ${process.version}, ${process.platform} ${process.arch})\n`);
-  else if (command === 'validate') return validate(flags, json);
-  else if (command === 'print-config') printConfig(flags, { format: formatOf(format), defaults });
-  else if (command === 'components') components();
-  else if (command === 'schema') schema();
+  else if (command === 'validate') return await validate(flags, json);
+  else if (command === 'print-config') await printConfig(flags, { format: formatOf(format), defaults });
+  else if (command === 'components') components(await readFactories(flags));
+  else if (command === 'schema') schema(await readFactories(flags));
   else return await run(flags, exit);
   return 0;
 }
 
 async function deadLetters(args: readonly string[]): Promise<number> {
   if (args.includes('--help') || args.includes('-h')) process.stdout.write(DLQ_USAGE);
-  else await runDeadLetterCommand(args, (file) => readConfig({ config: [file], set: [] }).config);
+  else await runDeadLetterCommand(args, async (file) => (await readConfig({ config: [file], set: [] })).config);
   return 0;
 }
 

@@ -35,10 +35,10 @@ const ACTIONS = ['list', 'show', 'redrive', 'drop'] as const;
 /** `outband dlq`: looks at and moves dead letters, beside a running agent or without one. */
 export async function runDeadLetterCommand(
   args: readonly string[],
-  readConfig: (file: string) => AgentConfig,
+  readConfig: (file: string) => Promise<AgentConfig>,
 ): Promise<void> {
   const { action, ids, flags } = parse(args);
-  const tool = new DeadLetterTool(storeOf(readConfig(flags.config!), flags.storage), systemClock);
+  const tool = new DeadLetterTool(storeOf(await readConfig(flags.config!), flags.storage), systemClock);
   const filter = filterOf(ids, flags);
   if (flags.queued) {
     if (action !== 'drop' || flags.exporter === undefined || !flags.yes)

@@ -14,14 +14,15 @@ export interface PrintOptions {
 }
 
 /** Prints the configuration as it is understood: merged, with references replaced and secrets masked. @throws as `readConfig` */
-export function printConfig(flags: ConfigFlags, { format, defaults }: PrintOptions): void {
-  const { config, merged } = readConfig(flags);
+export async function printConfig(flags: ConfigFlags, { format, defaults }: PrintOptions): Promise<void> {
+  const { config, merged } = await readConfig(flags);
   const sections = SECTIONS.filter((section) => merged[section] !== undefined).map((section) => [
     section,
     sectionOf(config, section, merged[section], defaults),
   ]);
   const service = defaults ? fillDefaults(serviceSchema, merged.service) : merged.service;
-  const shown = { ...Object.fromEntries(sections), service };
+  const { plugins } = merged;
+  const shown = { ...(plugins !== undefined && { plugins }), ...Object.fromEntries(sections), service };
   process.stdout.write(format === 'json' ? `${JSON.stringify(shown, null, 2)}\n` : stringify(shown));
 }
 

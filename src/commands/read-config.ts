@@ -2,13 +2,15 @@ import { readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { builtins } from '../builtins.ts';
 import { describeError, OutbandError } from '../component/errors.ts';
+import type { AnyFactory } from '../component/factory.ts';
 import type { AgentConfig } from '../config/agent-config.ts';
-import { type ConfigInput, loadConfigs } from '../config/load.ts';
+import { type ConfigInput, loadConfigs, pluginsOf } from '../config/load.ts';
 import { parseOverride } from '../config/override.ts';
 import { ConfigError } from '../config/problem.ts';
 import type { ReferenceSource } from '../config/references.ts';
 import { parseYamlFile } from '../config/yaml-file.ts';
 import { UsageError } from '../usage-error.ts';
+import { loadPlugins } from './load-plugins.ts';
 
 const MAX_FILE_BYTES = 1024 * 1024;
 
@@ -25,16 +27,26 @@ export interface ReadConfig {
   readonly warnings: readonly string[];
   /** Merged, with all references replaced; as it was written otherwise. */
   readonly merged: Readonly<Record<string, unknown>>;
+  /** With those of its plugins. */
+  readonly factories: readonly AnyFactory[];
 }
 
 /**
  * Reads, merges and checks a configuration.
  * @throws ConfigError with every mistake; OutbandError `config_source` when a file cannot be read; UsageError for a bad `--set`
  */
-export function readConfig(flags: ConfigFlags): ReadConfig {
-  const result = loadConfigs(inputsOf(flags), builtins);
+export async function readConfig(flags: ConfigFlags): Promise<ReadConfig> {
+  const inputs = inputsOf(flags);
+  const plugins = await loadPlugins(pluginsOf(inputs));
+  const factories = [...builtins, ...plugins.factories];
+  const result = loadConfigs(inputs, factories, plugins.mistakes);
   if ('problems' in result) throw new ConfigError(result.problems);
-  return result;
+  return { ...result, factories };
+}
+
+/** Built-in components, and those of the plugins that a configuration names, if one is given. */
+export async function readFactories(flags: ConfigFlags): Promise<readonly AnyFactory[]> {
+  return flags.config.length === 0 ? builtins : (await readConfig(flags)).factories;
 }
 
 function inputsOf({ config, set }: ConfigFlags): ConfigInput[] {

@@ -13,7 +13,7 @@ import { type ConfigFlags, readConfig } from './read-config.ts';
  * @returns the exit code
  */
 export async function run(flags: ConfigFlags, exit: (code: number) => never): Promise<number> {
-  const { config, warnings } = readConfig(flags);
+  const { config, warnings } = await readConfig(flags);
   const { telemetry } = config.service;
   const page = telemetry.metrics.level === 'none' ? undefined : telemetry.metrics.readers[0]?.pull.exporter.prometheus;
   const metrics = createOwnMetrics(page, VERSION);

@@ -1,7 +1,7 @@
-import { builtins } from '../builtins.ts';
+import type { AnyFactory } from '../component/factory.ts';
 import { configJsonSchema } from '../config/json-schema.ts';
 
 /** Prints the JSON Schema of the whole configuration file. */
-export function schema(): void {
-  process.stdout.write(`${JSON.stringify(configJsonSchema(builtins), null, 2)}\n`);
+export function schema(factories: readonly AnyFactory[]): void {
+  process.stdout.write(`${JSON.stringify(configJsonSchema(factories), null, 2)}\n`);
 }

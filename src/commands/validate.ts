@@ -11,9 +11,9 @@ import { type ConfigFlags, readConfig } from './read-config.ts';
  * @returns the exit code
  * @throws as `readConfig`, unless the mistakes are wanted as JSON
  */
-export function validate(flags: ConfigFlags, asJson: boolean): number {
+export async function validate(flags: ConfigFlags, asJson: boolean): Promise<number> {
   try {
-    const { config } = readConfig(flags);
+    const { config } = await readConfig(flags);
     const logs = createOwnLogs({ level: 'error', encoding: 'console', clock: systemClock, write: () => {} });
     createAgent({ config, logs, metrics: createOwnMetrics(undefined, VERSION) });
   } catch (error) {

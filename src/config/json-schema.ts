@@ -42,7 +42,14 @@ export function configJsonSchema(factories: readonly AnyFactory[]): JsonSchema {
     $schema: 'https://json-schema.org/draft/2020-12/schema',
     title: 'Configuration of outband',
     type: 'object',
-    properties: { ...Object.fromEntries(sections), service: toJson(serviceSchema) },
+    properties: {
+      plugins: {
+        ...{ type: 'array', items: { type: 'string' } },
+        description: 'Packages or paths with components of ones own; they have the rights of the agent.',
+      },
+      ...Object.fromEntries(sections),
+      service: toJson(serviceSchema),
+    },
     required: ['service'],
     additionalProperties: false,
   } as JsonSchema;

@@ -43,8 +43,13 @@ export function loadConfig(
 /**
  * Parsed files in, checked configuration or all its mistakes out. Reads nothing but what the sources give.
  * @param inputs one or more; what is further right wins
+ * @param pluginMistakes what is wrong with entries of `plugins`
  */
-export function loadConfigs(inputs: readonly ConfigInput[], factories: readonly AnyFactory[]): LoadResult {
+export function loadConfigs(
+  inputs: readonly ConfigInput[],
+  factories: readonly AnyFactory[],
+  pluginMistakes: readonly { readonly index: number; readonly message: string }[] = [],
+): LoadResult {
   const unreadable = inputs.flatMap(({ file }) => file.problems);
   if (unreadable.length > 0) return { problems: unreadable };
 
@@ -76,13 +81,17 @@ export function loadConfigs(inputs: readonly ConfigInput[], factories: readonly 
     return undefined;
   };
 
-  const sections = [...KINDS.map((kind) => `${kind}s`), 'service'];
+  for (const { index, message } of pluginMistakes) report(['plugins', index], 'value', 'config_source', message);
+  const sections = [...KINDS.map((kind) => `${kind}s`), 'service', 'plugins'];
   for (const key of Object.keys(root)) {
     if (key === 'connectors')
       report([key], 'key', 'config_unknown_key', 'not supported by this agent; use two pipelines');
     else if (!sections.includes(key))
       report([key], 'key', 'config_unknown_key', `has invalid keys: ${key} ${suggest(key, sections)}`, []);
   }
+
+  if (root.plugins !== undefined && kindOf(root.plugins) !== 'slice')
+    report(['plugins'], 'value', 'config_value', `expected type 'slice', got '${kindOf(root.plugins)}'`);
 
   /** Ids that the section names, also those with mistakes inside: a second error about them would only confuse. */
   const named = new Map<ComponentKind, Set<string>>();
@@ -163,6 +172,21 @@ function expandAll(inputs: readonly ConfigInput[]) {
     references: new Map(references) as References,
     position: (path: Path, part: 'key' | 'value') => inputs[ownerOf(values, path)]!.file.position(path, part),
   };
+}
+
+/** Entries of `plugins`, with the name of the file that names them; [] where that cannot be told yet. */
+export function pluginsOf(
+  inputs: readonly ConfigInput[],
+): { readonly name: string; readonly file: string; readonly index: number }[] {
+  if (inputs.some(({ file }) => file.problems.length > 0)) return [];
+  const { value, position } = expandAll(inputs);
+  const { plugins } = (kindOf(value) === 'map' ? value : {}) as { plugins?: unknown };
+  if (!Array.isArray(plugins)) return [];
+  return plugins.map((name, index) => ({
+    name: String(name),
+    file: position(['plugins', index], 'value').file,
+    index,
+  }));
 }
 
 type Components = ReadonlyMap<ComponentKind, ReadonlyMap<string, ConfiguredComponent>>;

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { appendFile, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { parse } from 'yaml';
+import { startAgentProcess } from '../support/agent-process.ts';
+import { cli } from '../support/cli.ts';
+import { temporaryDirectory } from '../support/storage.ts';
+
+const EXAMPLE = fileURLToPath(new URL('../../examples/plugin/', import.meta.url));
+
+test('the example is short, and runs wherever it lies, with nothing installed beside it', async (t) => {
+  const folder = await temporaryDirectory(t);
+  const text = await readFile(join(EXAMPLE, 'line-file.ts'), 'utf8');
+  const code = text.split('\n').filter((line) => line.trim() !== '' && !/^\s*(\/\/|import )/.test(line));
+  assert.ok(code.length <= 40, `${code.length} lines`);
+  await copyFile(join(EXAMPLE, 'line-file.ts'), join(folder, 'line-file.ts'));
+  const file = join(folder, 'lines.txt');
+  await writeFile(file, 'first\nsecond\n');
+  const agent = await startAgentProcess(folder, await readFile(join(EXAMPLE, 'config.yaml'), 'utf8'), {
+    LINE_FILE: file,
+  });
+  t.after(() => agent.kill());
+  await agent.line('Everything is ready');
+  const output = () => agent.log();
+  await agent.line('second');
+  await appendFile(file, 'third\nunfinish');
+  await agent.line('third');
+  assert.ok(!output().includes('unfinish'));
+  agent.process.kill('SIGTERM');
+  assert.equal(await agent.ended, 0);
+});
+
+test('components and schema know what a configuration brings', async () => {
+  const config = join(EXAMPLE, 'config.yaml');
+  const listed = parse((await cli(['components', '--config', config])).stdout);
+  const entry = listed.receivers.find(({ name }: { name: string }) => name === 'line_file');
+  assert.deepEqual([entry.module, entry.stability], ['plugin', { logs: 'alpha' }]);
+  const schema = JSON.parse((await cli(['schema', '--config', config])).stdout);
+  assert.ok(schema.properties.receivers.patternProperties['^line_file(/.+)?$']);
+});
+
+test('what cannot be a plugin is a mistake of its entry, beside all others', async (t) => {
+  const folder = await temporaryDirectory(t);
+  const own = 'import { defineReceiver } from "outband/component"; import { z } from "zod";\n';
+  await mkdir(join(folder, 'node_modules', 'good'), { recursive: true });
+  await writeFile(
+    join(folder, 'node_modules', 'good', 'package.json'),
+    '{ "name": "good", "type": "module", "exports": "./index.js" }',
+  );
+  await writeFile(
+    join(folder, 'node_modules', 'good', 'index.js'),
+    `${own}export default [defineReceiver({ type: 'fine', summary: 's', stability: { logs: 'alpha' }, schema: z.strictObject({}), create: () => ({}) })];`,
+  );
+  await writeFile(join(folder, 'none.ts'), 'export const nothing = 1;');
+  await writeFile(join(folder, 'broken.ts'), 'throw new Error("not today");');
+  await writeFile(
+    join(folder, 'twin.ts'),
+    `${own}export default defineReceiver({ type: 'bmc_logs', summary: 's', stability: {}, schema: z.strictObject({}), create: () => ({}) });`,
+  );
+  const text = `
+plugins:
+  - good
+  - ./none.ts
+  - ./broken.ts
+  - ./twin.ts
+  - ./away.ts
+receivers:
+  fine:
+exporters:
+  debug: { verbosity: loud }
+service:
+  pipelines: { logs: { receivers: [fine], exporters: [debug] } }
+`;
+  await writeFile(join(folder, 'config.yaml'), text);
+  const { code, stderr } = await cli(['validate', '--config', 'config.yaml'], { cwd: folder });
+  assert.equal(code, 1);
+  const lines = stderr
+    .trim()
+    .split('\n')
+    .map((line) => line.replace(/Cannot find module .*/, 'Cannot find module'));
+  assert.deepEqual(lines, [
+    'config.yaml:4:5  plugins::1: cannot load "./none.ts": its default export is neither a factory nor a list of them',
+    'config.yaml:5:5  plugins::2: cannot load "./broken.ts": not today',
+    'config.yaml:6:5  plugins::3: cannot load "./twin.ts": receiver "bmc_logs" exists already',
+    'config.yaml:7:5  plugins::4: cannot load "./away.ts": Cannot find module',
+    'config.yaml:11:23  exporters::debug::verbosity: must be one of basic, normal, detailed',
+    '5 errors in the configuration',
+  ]);
+});
