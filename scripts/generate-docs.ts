@@ -1,3 +1,4 @@
+import { COMPONENT_STATUS } from '../src/agent/host.ts';
 import { builtins } from '../src/builtins.ts';
 import { ERROR_CODES } from '../src/component/error-codes.ts';
 import type { AnyFactory } from '../src/component/factory.ts';
@@ -5,6 +6,9 @@ import { describeSettings } from '../src/config/describe-settings.ts';
 import { configJsonSchema } from '../src/config/json-schema.ts';
 import { serviceSchema } from '../src/config/schema/service.ts';
 import { EXPORTER_METRICS } from '../src/delivery/exporter-metrics.ts';
+
+import { OWN_LOGS_DROPPED } from '../src/platform/own-logs.ts';
+import { PROCESS_METRICS } from '../src/platform/process-metrics.ts';
 
 export interface DocFile {
   readonly path: string;
@@ -16,6 +20,7 @@ export function generateDocs(read: (path: string) => string): DocFile[] {
   return [
     { path: 'docs/errors.md', content: errors() },
     { path: 'docs/service.md', content: service() },
+    { path: 'docs/metrics.md', content: allMetrics() },
     { path: 'otel-config.schema.json', content: `${JSON.stringify(configJsonSchema(builtins))}\n` },
     ...builtins.map((factory) => ({ path: pageOf(factory), content: component(factory) })),
     { path: 'README.md', content: between(read('README.md'), 'components', table()) },
@@ -34,6 +39,33 @@ function errors(): string {
 
 function service(): string {
   return `${GENERATED}# The \`service\` section\n\n${settings(describeSettings(serviceSchema))}`;
+}
+
+/** Every metric there is, by its name on the page. */
+function allMetrics(): string {
+  const own = [...Object.values(PROCESS_METRICS), COMPONENT_STATUS, OWN_LOGS_DROPPED];
+  const ofComponents = builtins.flatMap(({ kind, type, metrics: list = [] }) =>
+    list.map((doc) => ({ doc, by: `${kind} \`${type}\``, label: kind })),
+  );
+  const all = [
+    ...own.map((doc) => ({ doc, by: 'the agent', label: '' })),
+    ...ofComponents,
+    ...EXPORTER_METRICS.map((doc) => ({ doc, by: 'every exporter', label: 'exporter' })),
+  ];
+  const rows = all
+    .map(({ doc: { name, kind, unit, attributes, description }, by, label }) => {
+      const labels = [label, ...attributes].filter(Boolean).map(pageName);
+      return `| \`${pageName(name)}\` | ${kind}, ${unit} | ${labels.join(', ') || '-'} | ${by} | ${description} |`;
+    })
+    .sort();
+  const head = '| Metric | Kind, unit | Labels | Of | Meaning |\n|---|---|---|---|---|';
+  const text =
+    'As they stand on the page at `http://localhost:8888/metrics`; in pipelines, dots stand for the underscores of names of our own.';
+  return `${GENERATED}# Metrics\n\n${text}\n\n${head}\n${[...new Set(rows)].join('\n')}\n`;
+}
+
+function pageName(name: string): string {
+  return name.replaceAll(/[^\w]/g, '_');
 }
 
 function pageOf({ kind, type }: AnyFactory): string {

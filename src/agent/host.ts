@@ -4,6 +4,7 @@ import type { AgentView, Component, ComponentStatus, Host, Logger, StatusOf } fr
 import { deadline } from '../component/deadline.ts';
 import { OutbandError } from '../component/errors.ts';
 import type { ComponentKind } from '../component/id.ts';
+import type { MetricDoc } from '../component/metric-doc.ts';
 import { isPageServer } from '../component/page.ts';
 import { publicMessage } from '../component/public-message.ts';
 import type { Scheduler } from '../component/scheduler.ts';
@@ -12,6 +13,11 @@ import type { OwnLogs } from '../platform/own-logs.ts';
 import type { OwnMetrics } from '../platform/own-metrics.ts';
 
 const ALIVE_TIMEOUT_MS = 5_000;
+
+export const COMPONENT_STATUS: MetricDoc = {
+  ...{ name: 'otelcol_component_status', kind: 'gauge', unit: '1', attributes: ['component', 'kind', 'status'] },
+  description: '1 for the status that a component has.',
+};
 
 /** What all components of an agent share. */
 export interface Surroundings {
@@ -46,7 +52,12 @@ export class HostMaker {
     this.#surroundings = surroundings;
     this.#extensions = extensions;
     this.#onFatal = onFatal;
-    const { clock, pipelines } = surroundings;
+    const { clock, metrics, pipelines } = surroundings;
+    const status = metrics.meter('outband').createObservableGauge(COMPONENT_STATUS.name, COMPONENT_STATUS);
+    status.addCallback((result) => {
+      for (const { kind, id, status: word } of this.#statuses.values())
+        result.observe(1, { component: id, kind, status: word });
+    });
     this.#view = { phase: 'starting', startedAt: clock.now(), runningSince: undefined, pipelines };
   }
 

@@ -2,8 +2,9 @@ import { createWriteStream } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { type Agent, createAgent } from '../agent/agent.ts';
 import { VERSION } from '../component/version.ts';
-import { createOwnLogs } from '../platform/own-logs.ts';
+import { createOwnLogs, OWN_LOGS_DROPPED } from '../platform/own-logs.ts';
 import { createOwnMetrics } from '../platform/own-metrics.ts';
+import { observeProcess } from '../platform/process-metrics.ts';
 import { systemClock } from '../platform/system-clock.ts';
 import { type ConfigFlags, readConfig } from './read-config.ts';
 
@@ -17,9 +18,8 @@ export async function run(flags: ConfigFlags, exit: (code: number) => never): Pr
   const { telemetry } = config.service;
   const page = telemetry.metrics.level === 'none' ? undefined : telemetry.metrics.readers[0]?.pull.exporter.prometheus;
   const metrics = createOwnMetrics(page, VERSION);
-  const sampledOut = metrics.meter('outband').createCounter('otelcol_own_logs_dropped', {
-    ...{ unit: '{line}', description: 'Lines of the own log that were not written.' },
-  });
+  observeProcess(metrics.meter('outband.process'));
+  const sampledOut = metrics.meter('outband').createCounter(OWN_LOGS_DROPPED.name, OWN_LOGS_DROPPED);
   const { level, encoding, sampling, initial_fields: initialFields, output_paths } = telemetry.logs;
   const logs = createOwnLogs({
     ...{ level, encoding, initialFields, clock: systemClock, write: openOutputs(output_paths) },

@@ -3,6 +3,7 @@ import { LoggerProvider, type LogRecordProcessor } from '@opentelemetry/sdk-logs
 import type { Clock } from '../component/clock.ts';
 import type { LogFields, Logger } from '../component/component.ts';
 import { describeError, OutbandError } from '../component/errors.ts';
+import type { MetricDoc } from '../component/metric-doc.ts';
 import { escapeForTerminal } from '../telemetry/escape.ts';
 import { toHrTime } from '../telemetry/time.ts';
 import { LogSampler, type SamplingOptions } from './log-sampler.ts';
@@ -29,6 +30,11 @@ export interface OwnLogs {
   /** @param fields stand on every line, such as the component's id */
   logger(fields?: LogFields): Logger;
 }
+
+export const OWN_LOGS_DROPPED: MetricDoc = {
+  ...{ name: 'otelcol_own_logs_dropped', kind: 'counter', unit: '{line}', attributes: ['reason'] },
+  description: 'Lines of the own log that were not written.',
+};
 
 const SEVERITY = {
   debug: SeverityNumber.DEBUG,

@@ -144,6 +144,11 @@ test('every metric that the alerts watch is on the page, and nothing that has no
   assert.ok(!shown.has('outband_attestation_pool_estimated'), 'no draw, so no estimate');
   assert.ok([...shown].every((name) => !name!.endsWith('_total')));
   assert.match(page, /^# TYPE outband_attestation_discovery_probes counter$/m);
+  const documented = await readFile(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
+  for (const [, name] of page.matchAll(/^# TYPE (\w+) /gm))
+    assert.ok(name === 'target_info' || documented.includes(`\`${name}\``), `${name} is not in docs/metrics.md`);
+  for (const name of ['otelcol_process_memory_rss', 'nodejs_eventloop_delay_p99', 'otelcol_component_status'])
+    assert.ok(shown.has(name) || page.includes(`\n${name} `), name);
   const series = page.split('\n').filter((line) => line.startsWith('outband_attestation_'));
   assert.ok(series.length <= 250, `${series.length}`);
   for (const line of series) assert.doesNotMatch(line, /[0-9a-f]{64}|localhost/);
