@@ -84,7 +84,7 @@ extensions:
   scheduler: {}
 service:
   extensions: [scheduler]
-  telemetry: { metrics: { level: none } }
+  telemetry: { metrics: { level: none }, logs: { sampling: { enabled: false } } }
   pipelines:
     logs: { receivers: [bmc_logs], exporters: [otlp_http] }
 `;
