@@ -1,5 +1,6 @@
 import { COMPONENT_STATUS } from '../src/agent/host.ts';
 import { builtins } from '../src/builtins.ts';
+import { CONFIG_RELOADS } from '../src/commands/reloader.ts';
 import { ERROR_CODES } from '../src/component/error-codes.ts';
 import type { AnyFactory } from '../src/component/factory.ts';
 import { describeSettings } from '../src/config/describe-settings.ts';
@@ -43,7 +44,7 @@ function service(): string {
 
 /** Every metric there is, by its name on the page. */
 function allMetrics(): string {
-  const own = [...Object.values(PROCESS_METRICS), COMPONENT_STATUS, OWN_LOGS_DROPPED];
+  const own = [...Object.values(PROCESS_METRICS), COMPONENT_STATUS, OWN_LOGS_DROPPED, CONFIG_RELOADS];
   const ofComponents = builtins.flatMap(({ kind, type, metrics: list = [] }) =>
     list.map((doc) => ({ doc, by: `${kind} \`${type}\``, label: kind })),
   );

@@ -149,7 +149,7 @@ export class AttestationReceiver implements Component {
     const fleets = fleetsOf(scheduler(this.#config.scheduler));
     fleets.add(this.#fleet);
     this.#leave = () => fleets.delete(this.#fleet);
-    if (fleets.size === 1) for (const page of attestationPages(fleets)) serve(page);
+    for (const page of attestationPages(fleets)) serve(page);
     await this.#applying;
     this.#host.report({ status: 'ok' });
   }

@@ -6,8 +6,9 @@ import type { AgentConfig } from '../config/agent-config.ts';
 import type { OwnLogs } from '../platform/own-logs.ts';
 import type { OwnMetrics } from '../platform/own-metrics.ts';
 import { systemClock, systemRandom } from '../platform/system-clock.ts';
-import { buildGraph, type Graph, type Node } from './graph.ts';
+import { extensionOrder, Graph, type Node } from './graph.ts';
 import { HostMaker } from './host.ts';
+import { planReload } from './reload-plan.ts';
 
 /** What a component gets to end by itself after the time for the stop is over. */
 const LAST_MOMENT_MS = 100;
@@ -33,10 +34,21 @@ export interface Agent {
   /** Extensions, exporters, processors, receivers. What had started is stopped again if one of them fails. */
   start(): Promise<void>;
   /**
+   * Goes over to another configuration: replaces what has changed, and nothing else. What cannot be started with its new settings
+   * runs with the old ones. Called one at a time, while the agent runs.
+   * @returns names of the components that were replaced, and of those that kept their old settings
+   */
+  reload(config: AgentConfig): Promise<Reloaded>;
+  /**
    * Receivers, processors, exporters, extensions, within `service::shutdown_timeout`. Safe twice.
    * @returns the components that did not stop in time
    */
   stop(): Promise<readonly string[]>;
+}
+
+export interface Reloaded {
+  readonly replaced: readonly string[];
+  readonly kept: readonly { readonly name: string; readonly error: Error }[];
 }
 
 /** Builds the graph: runs every factory, opens nothing. Throws what a factory throws. */
@@ -46,17 +58,20 @@ export function createAgent(options: AgentOptions): Agent {
   const extensions = new Map<string, Component>();
   const { pipelines } = config;
   const hosts = new HostMaker({ clock, random, logs, metrics, configDirectory, pipelines }, extensions, onFatal);
-  return new RunningAgent(buildGraph(config, hosts, extensions), hosts, config, logs, metrics, clock);
+  const graph = new Graph(hosts, extensions);
+  graph.addAll(config);
+  return new RunningAgent(graph, hosts, config, logs, metrics, clock);
 }
 
 class RunningAgent implements Agent {
   readonly #graph: Graph;
   readonly #hosts: HostMaker;
-  readonly #config: AgentConfig;
   readonly #logs: OwnLogs;
   readonly #metrics: OwnMetrics;
   readonly #clock: Clock;
-  readonly #started: Node[] = [];
+  readonly #started = new Set<Node>();
+  #config: AgentConfig;
+  #reloading: Promise<unknown> = Promise.resolve();
   #stopping: Promise<readonly string[]> | undefined;
 
   constructor(graph: Graph, hosts: HostMaker, config: AgentConfig, logs: OwnLogs, metrics: OwnMetrics, clock: Clock) {
@@ -69,15 +84,9 @@ class RunningAgent implements Agent {
   }
 
   async start(): Promise<void> {
-    const { extensions, exporters, processors, receivers } = this.#graph;
     try {
       await this.#metrics.start();
-      for (const node of [...extensions, ...exporters, ...processors, ...receivers]) {
-        this.#started.push(node);
-        node.host.report({ status: 'starting' });
-        await node.component.start(node.host);
-        node.host.started();
-      }
+      for (const node of this.#graph.nodes) await this.#startNode(node);
     } catch (error) {
       await this.stop();
       throw error;
@@ -86,9 +95,101 @@ class RunningAgent implements Agent {
     this.#logs.logger().info('Everything is ready. Begin running and processing data.');
   }
 
+  reload(config: AgentConfig): Promise<Reloaded> {
+    const reloading = this.#reloading.then(() => this.#reload(config));
+    this.#reloading = reloading.catch(() => {});
+    return reloading;
+  }
+
   stop(): Promise<readonly string[]> {
-    this.#stopping ??= this.#stop();
+    this.#stopping ??= this.#reloading.then(() => this.#stop());
     return this.#stopping;
+  }
+
+  async #reload(after: AgentConfig): Promise<Reloaded> {
+    if (this.#stopping) return { replaced: [], kept: [] };
+    const before = this.#config;
+    const { stop, start } = planReload(before, after);
+    const graph = this.#graph;
+    // Who hands data on waits at its pipeline; who is to go, goes from the source on.
+    for (const key of stop.receivers) await this.#drop(graph.receivers, key);
+    for (const key of stop.pipelines) graph.pipelines.get(key)!.entry.hold();
+    for (const key of stop.pipelines)
+      for (const node of graph.pipelines.get(key)!.processors) await this.#stopForGood(node);
+    for (const key of stop.exporters) await this.#drop(graph.exporters, key);
+    const order = extensionOrder(before).toReversed();
+    for (const key of order.filter((one) => stop.extensions.includes(one))) {
+      await this.#stopForGood(graph.extensions.get(key)!);
+      graph.removeExtension(key);
+    }
+    for (const key of stop.pipelines) if (!start.pipelines.includes(key)) graph.pipelines.delete(key);
+
+    const replaced: string[] = [];
+    const kept: { name: string; error: Error }[] = [];
+    const bring = async (name: string, make: (config: AgentConfig) => Node, wasThere: boolean) => {
+      replaced.push(name);
+      const error = await this.#tryStart(() => make(after));
+      if (!error) return;
+      const again = wasThere ? await this.#tryStart(() => make(before)) : error;
+      kept.push({ name, error: again ?? error });
+    };
+    for (const key of extensionOrder(after).filter((one) => start.extensions.includes(one))) {
+      await bring(`extension ${key}`, (config) => graph.addExtension(config, key), stop.extensions.includes(key));
+      this.#hosts.showPagesAt(graph.extensions.get(key)!.component);
+    }
+    for (const key of start.exporters)
+      await bring(`exporter ${key}`, (config) => graph.addExporter(config, key), stop.exporters.includes(key));
+    for (const key of start.pipelines) {
+      const { processors, open } = graph.addPipeline(after, key);
+      for (const node of processors) await bring(node.name, () => node, false);
+      replaced.push(`pipeline ${key}`);
+      open();
+    }
+    this.#hosts.rearrange(after.pipelines);
+    for (const key of start.receivers)
+      await bring(`receiver ${key}`, (config) => graph.addReceiver(config, key), stop.receivers.includes(key));
+    this.#config = after;
+    return { replaced, kept };
+  }
+
+  /** @returns why it did not start; its status is then a permanent error */
+  async #tryStart(make: () => Node): Promise<Error | undefined> {
+    let node: Node | undefined;
+    try {
+      node = make();
+      await this.#startNode(node);
+      return undefined;
+    } catch (cause) {
+      const error = cause instanceof Error ? cause : new Error(String(cause));
+      if (!node) return error;
+      this.#started.delete(node);
+      await node.component.shutdown(AbortSignal.abort('not started')).catch(() => {});
+      node.host.report({ status: 'permanent', error });
+      return error;
+    }
+  }
+
+  async #startNode(node: Node): Promise<void> {
+    this.#started.add(node);
+    node.host.report({ status: 'starting' });
+    await node.component.start(node.host);
+    node.host.started();
+  }
+
+  async #drop(nodes: Map<string, Node>, key: string): Promise<void> {
+    await this.#stopForGood(nodes.get(key)!);
+    nodes.delete(key);
+  }
+
+  /** Within the time for a stop; what does not end by then is left behind. */
+  async #stopForGood(node: Node): Promise<void> {
+    using limit = deadline(this.#clock, this.#config.service.shutdown_timeout, `the stop of ${node.name}`);
+    node.host.report({ status: 'stopping' });
+    const stopping = node.component.shutdown(limit.signal).catch((error) => this.#stopFailed(node, error));
+    if (!(await this.#inTime(stopping, limit.signal)))
+      this.#logs.logger().error('a component did not stop in time', { component: node.name });
+    this.#started.delete(node);
+    node.host.gone();
   }
 
   async #stop(): Promise<readonly string[]> {
@@ -97,17 +198,22 @@ class RunningAgent implements Agent {
     using flush = deadline(this.#clock, Math.max(timeout / 2, timeout - STORE_MS), 'the last delivery', limit.signal);
     const hung: string[] = [];
     this.#hosts.enter('stopping');
-    for (const node of this.#started.toReversed()) {
+    const { nodes, extensions } = this.#graph;
+    for (const node of nodes.toReversed().filter((one) => this.#started.has(one))) {
       node.host.report({ status: 'stopping' });
-      const failed = (error: unknown) => this.#logs.logger().error('stopping failed', { component: node.name, error });
+      const isExtension = [...extensions.values()].includes(node);
       const stopping = node.component
-        .shutdown(this.#graph.extensions.includes(node) ? limit.signal : flush.signal)
-        .catch(failed);
+        .shutdown(isExtension ? limit.signal : flush.signal)
+        .catch((error) => this.#stopFailed(node, error));
       if (await this.#inTime(stopping, limit.signal)) node.host.report({ status: 'stopped' });
       else hung.push(node.name);
     }
     await this.#metrics.shutdown();
     return hung;
+  }
+
+  #stopFailed(node: Node, error: unknown): void {
+    this.#logs.logger().error('stopping failed', { component: node.name, error });
   }
 
   /** Whether the work ended before the signal, or a moment after it: who comes last must not be blamed for the others. */

@@ -1,87 +1,124 @@
 import type { Component } from '../component/component.ts';
 import type { LogsConsumer, MetricsConsumer, NextConsumers } from '../component/consumer.ts';
 import type { ExporterFactory, Signal } from '../component/factory.ts';
-import type { AgentConfig, ConfiguredComponent, PipelineConfig } from '../config/agent-config.ts';
+import type { AgentConfig, ConfiguredComponent } from '../config/agent-config.ts';
 import { hasDelivery, NO_DELIVERY } from '../config/schema/delivery.ts';
 import { ExporterPipeline } from '../delivery/exporter-pipeline.ts';
 import { fanOutLogs, fanOutMetrics } from '../delivery/fan-out.ts';
 import { deliveryOf } from './delivery-settings.ts';
-import type { HostMaker } from './host.ts';
+import type { AgentHost, HostMaker } from './host.ts';
+import { PipelineEntry } from './pipeline-entry.ts';
 
 /** A component with the name it has in log lines. */
-export interface Node {
+export interface Node<Type extends Component = Component> {
   readonly name: string;
-  readonly component: Component;
-  readonly host: ReturnType<HostMaker['make']>;
+  readonly component: Type;
+  readonly host: AgentHost;
 }
 
-/** All components, connected but not started. In start order: each group feeds only what stands before it. */
-export interface Graph {
-  readonly extensions: readonly Node[];
-  readonly exporters: readonly Node[];
+interface Pipeline {
+  readonly entry: PipelineEntry;
+  /** In the order of the pipeline. */
   readonly processors: readonly Node[];
-  readonly receivers: readonly Node[];
 }
 
 /**
- * Builds every component that a pipeline or `service::extensions` names, each once: one receiver or exporter is one
- * instance however many pipelines name it, a processor is one instance per pipeline. Factories open nothing.
- * @param extensions is filled with what hosts may ask for
+ * All components, connected. Each that a pipeline or `service::extensions` names is made once: one receiver or exporter is one instance
+ * however many pipelines name it, a processor is one instance per pipeline. Making opens nothing.
  */
-export function buildGraph(config: AgentConfig, hosts: HostMaker, extensions: Map<string, Component>): Graph {
-  const extensionNodes = extensionOrder(config).map((key): Node => {
-    const { id, factory, config: settings } = config.extensions.get(key)!;
-    const host = hosts.make('extension', key);
-    const component = factory.create({ id, config: settings, host });
-    extensions.set(key, component);
-    return { name: `extension ${key}`, component, host };
-  });
+export class Graph {
+  readonly #hosts: HostMaker;
+  readonly #running: Map<string, Component>;
+  readonly extensions = new Map<string, Node>();
+  readonly exporters = new Map<string, Node<Component & LogsConsumer & MetricsConsumer>>();
+  readonly pipelines = new Map<string, Pipeline>();
+  readonly receivers = new Map<string, Node>();
 
-  const exporters = new Map<string, Node & { readonly component: LogsConsumer & MetricsConsumer }>();
-  for (const key of used(config.pipelines, 'exporters')) {
-    const host = hosts.make('exporter', key);
-    const signals = signalsOf(config.pipelines, key);
-    exporters.set(key, {
-      name: `exporter ${key}`,
-      component: exporterOf(config.exporters.get(key)!, signals, host),
-      host,
-    });
+  /** @param running is filled with the extensions that hosts may ask for */
+  constructor(hosts: HostMaker, running: Map<string, Component>) {
+    this.#hosts = hosts;
+    this.#running = running;
   }
 
-  const processors: Node[] = [];
-  /** Where each receiver's data goes, per pipeline. */
-  const heads: { readonly receiver: string; readonly next: NextConsumers }[] = [];
-  for (const pipeline of config.pipelines) {
-    const ends = pipeline.exporters.map((key) => exporters.get(key)!.component);
-    let next: NextConsumers =
-      pipeline.signal === 'logs' ? { logs: fanOutLogs(ends) } : { metrics: fanOutMetrics(ends) };
-    for (const key of pipeline.processors.toReversed()) {
-      const { id, factory, config: settings } = config.processors.get(key)!;
-      const host = hosts.make('processor', key);
+  /** Makes everything. Throws what a factory throws. */
+  addAll(config: AgentConfig): void {
+    for (const key of extensionOrder(config)) this.addExtension(config, key);
+    for (const key of used(config, 'exporters')) this.addExporter(config, key);
+    for (const { key } of config.pipelines) this.addPipeline(config, key);
+    for (const key of used(config, 'receivers')) this.addReceiver(config, key);
+  }
+
+  /** In start order: each feeds only what stands before it. */
+  get nodes(): readonly Node[] {
+    const processors = [...this.pipelines.values()].flatMap((pipeline) => [...pipeline.processors].reverse());
+    return [...this.extensions.values(), ...this.exporters.values(), ...processors, ...this.receivers.values()];
+  }
+
+  addExtension(config: AgentConfig, key: string): Node {
+    const { id, factory, config: settings } = config.extensions.get(key)!;
+    const host = this.#hosts.make('extension', key);
+    const component = factory.create({ id, config: settings, host });
+    this.#running.set(key, component);
+    const node = { name: `extension ${key}`, component, host };
+    this.extensions.set(key, node);
+    return node;
+  }
+
+  removeExtension(key: string): void {
+    this.extensions.delete(key);
+    this.#running.delete(key);
+  }
+
+  addExporter(config: AgentConfig, key: string): Node {
+    const host = this.#hosts.make('exporter', key);
+    const component = exporterOf(config.exporters.get(key)!, signalsOf(config, key), host);
+    const node = { name: `exporter ${key}`, component, host };
+    this.exporters.set(key, node);
+    return node;
+  }
+
+  /**
+   * Makes the processors of a pipeline, and points its entry at the first of them. An entry that is there already stays, and whoever waits
+   * at it goes on only when `open` is called.
+   * @returns the processors, in start order, and what opens the entry
+   */
+  addPipeline(config: AgentConfig, key: string): { readonly processors: readonly Node[]; readonly open: () => void } {
+    const spec = config.pipelines.find((pipeline) => pipeline.key === key)!;
+    const ends = spec.exporters.map((exporter) => this.exporters.get(exporter)!.component);
+    let next: NextConsumers = spec.signal === 'logs' ? { logs: fanOutLogs(ends) } : { metrics: fanOutMetrics(ends) };
+    const processors: Node[] = [];
+    for (const processor of spec.processors.toReversed()) {
+      const { id, factory, config: settings } = config.processors.get(processor)!;
+      const host = this.#hosts.make('processor', processor);
       const component = factory.create({ id, config: settings, host, next });
-      processors.push({ name: `processor ${key} of ${pipeline.key}`, component, host });
+      processors.push({ name: `processor ${processor} of ${key}`, component, host });
       next = component;
     }
-    for (const receiver of pipeline.receivers) heads.push({ receiver, next });
+    const entry = this.pipelines.get(key)?.entry ?? new PipelineEntry(next);
+    this.pipelines.set(key, { entry, processors: processors.toReversed() });
+    return { processors, open: () => entry.point(next) };
   }
 
-  const receivers = used(config.pipelines, 'receivers').map((key): Node => {
+  addReceiver(config: AgentConfig, key: string): Node {
     const { id, factory, config: settings } = config.receivers.get(key)!;
-    const host = hosts.make('receiver', key);
-    const own = heads.filter(({ receiver }) => receiver === key);
-    const logs = own.flatMap(({ next }) => next.logs ?? []);
-    const metrics = own.flatMap(({ next }) => next.metrics ?? []);
+    const host = this.#hosts.make('receiver', key);
+    const entries = (signal: Signal) =>
+      config.pipelines
+        .filter((pipeline) => pipeline.signal === signal && pipeline.receivers.includes(key))
+        .map((pipeline) => this.pipelines.get(pipeline.key)!.entry);
+    const [logs, metrics] = [entries('logs'), entries('metrics')];
     const next: NextConsumers = {
       ...(logs.length > 0 && { logs: fanOutLogs(logs) }),
       ...(metrics.length > 0 && { metrics: fanOutMetrics(metrics) }),
     };
-    return { name: `receiver ${key}`, component: factory.create({ id, config: settings, host, next }), host };
-  });
-  return { extensions: extensionNodes, exporters: [...exporters.values()], processors, receivers };
+    const node = { name: `receiver ${key}`, component: factory.create({ id, config: settings, host, next }), host };
+    this.receivers.set(key, node);
+    return node;
+  }
 }
 
 /** As `service::extensions` lists them, but each after those that it refers to. */
-function extensionOrder({ service, extensions }: AgentConfig): string[] {
+export function extensionOrder({ service, extensions }: AgentConfig): string[] {
   const order = new Set<string>();
   const visit = (key: string, on: readonly string[]) => {
     if (order.has(key) || on.includes(key)) return;
@@ -96,17 +133,17 @@ function extensionOrder({ service, extensions }: AgentConfig): string[] {
 function exporterOf(
   { id, key, factory, config }: ConfiguredComponent<ExporterFactory>,
   signals: readonly Signal[],
-  host: Node['host'],
+  host: AgentHost,
 ) {
   const sender = factory.create({ id, config, host });
   const settings = deliveryOf(hasDelivery(config) ? config : NO_DELIVERY);
   return new ExporterPipeline({ exporter: key, sender, settings, host, signals });
 }
 
-function signalsOf(pipelines: readonly PipelineConfig[], key: string): Signal[] {
+function signalsOf({ pipelines }: AgentConfig, key: string): Signal[] {
   return [...new Set(pipelines.filter((pipeline) => pipeline.exporters.includes(key)).map(({ signal }) => signal))];
 }
 
-function used(pipelines: readonly PipelineConfig[], kind: 'receivers' | 'exporters'): string[] {
+function used({ pipelines }: AgentConfig, kind: 'receivers' | 'exporters'): string[] {
   return [...new Set(pipelines.flatMap((pipeline) => pipeline[kind]))];
 }

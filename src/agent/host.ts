@@ -5,12 +5,13 @@ import { deadline } from '../component/deadline.ts';
 import { OutbandError } from '../component/errors.ts';
 import type { ComponentKind } from '../component/id.ts';
 import type { MetricDoc } from '../component/metric-doc.ts';
-import { isPageServer } from '../component/page.ts';
+import { isPageServer, type Page } from '../component/page.ts';
 import { publicMessage } from '../component/public-message.ts';
 import type { Scheduler } from '../component/scheduler.ts';
 import type { Storage } from '../component/storage.ts';
 import type { OwnLogs } from '../platform/own-logs.ts';
 import type { OwnMetrics } from '../platform/own-metrics.ts';
+import { trackMeter } from './tracked-meter.ts';
 
 const ALIVE_TIMEOUT_MS = 5_000;
 
@@ -33,6 +34,8 @@ export interface Surroundings {
 export interface AgentHost extends Host {
   /** Its `start` has resolved: it is well, unless it said something else. */
   started(): void;
+  /** It has stopped for good: nothing of it is shown or asked for any more. */
+  gone(): void;
 }
 
 /** Makes the host of each component, and hears their status. */
@@ -41,6 +44,7 @@ export class HostMaker {
   readonly #extensions: ReadonlyMap<string, Component>;
   readonly #onFatal: (component: string, error: Error) => void;
   readonly #statuses = new Map<string, StatusOf>();
+  readonly #pages = new Set<Page>();
   #view: AgentView;
 
   /** @param extensions filled before any component starts */
@@ -59,6 +63,20 @@ export class HostMaker {
         result.observe(1, { component: id, kind, status: word });
     });
     this.#view = { phase: 'starting', startedAt: clock.now(), runningSince: undefined, pipelines };
+  }
+
+  /** A server of pages is new: it shows what the components that are there have. */
+  showPagesAt(extension: Component): void {
+    if (isPageServer(extension)) for (const page of this.#pages) extension.serve(page);
+  }
+
+  *#servers() {
+    for (const extension of this.#extensions.values()) if (isPageServer(extension)) yield extension;
+  }
+
+  /** The configuration is another one. */
+  rearrange(pipelines: AgentView['pipelines']): void {
+    this.#view = { ...this.#view, pipelines };
   }
 
   /** The agent has come so far. */
@@ -88,6 +106,8 @@ export class HostMaker {
       if (!found) throw new OutbandError('config_reference', `extension "${id}" is not running`);
       return found;
     };
+    const tracked = trackMeter(metrics.meter(`outband.${kind}.${key}`));
+    const pages: Page[] = [];
     let last = '';
     const note = ({ status, ...more }: ComponentStatus) =>
       this.#statuses.set(`${kind} ${key}`, {
@@ -107,7 +127,7 @@ export class HostMaker {
       random,
       logger,
       configDirectory,
-      meter: metrics.meter(`outband.${kind}.${key}`),
+      meter: tracked.meter,
       extension,
       scheduler(id) {
         const found = extension(id);
@@ -120,7 +140,9 @@ export class HostMaker {
         return found;
       },
       serve: (page) => {
-        for (const server of this.#extensions.values()) if (isPageServer(server)) server.serve(page);
+        pages.push(page);
+        this.#pages.add(page);
+        for (const server of this.#servers()) server.serve(page);
       },
       ownMetrics: metrics,
       statuses: () => [...this.#statuses.values()],
@@ -129,6 +151,14 @@ export class HostMaker {
       report,
       started: () => {
         if (last === 'starting') report({ status: 'ok' });
+      },
+      gone: () => {
+        tracked.release();
+        this.#statuses.delete(`${kind} ${key}`);
+        for (const page of pages.splice(0)) {
+          this.#pages.delete(page);
+          for (const server of this.#servers()) server.withdraw(page);
+        }
       },
     };
   }

@@ -27,6 +27,8 @@ export interface ReadConfig {
   readonly warnings: readonly string[];
   /** Merged, with all references replaced; as it was written otherwise. */
   readonly merged: Readonly<Record<string, unknown>>;
+  /** Content of every file that was read, by path: what tells whether something has changed. */
+  readonly files: ReadonlyMap<string, string>;
   /** With those of its plugins. */
   readonly factories: readonly AnyFactory[];
 }
@@ -36,12 +38,13 @@ export interface ReadConfig {
  * @throws ConfigError with every mistake; OutbandError `config_source` when a file cannot be read; UsageError for a bad `--set`
  */
 export async function readConfig(flags: ConfigFlags): Promise<ReadConfig> {
-  const inputs = inputsOf(flags);
+  const files = new Map<string, string>();
+  const inputs = inputsOf(flags, (path, text) => files.set(path, text));
   const plugins = await loadPlugins(pluginsOf(inputs));
   const factories = [...builtins, ...plugins.factories];
   const result = loadConfigs(inputs, factories, plugins.mistakes);
   if ('problems' in result) throw new ConfigError(result.problems);
-  return { ...result, factories };
+  return { ...result, factories, files };
 }
 
 /** Built-in components, and those of the plugins that a configuration names, if one is given. */
@@ -49,31 +52,38 @@ export async function readFactories(flags: ConfigFlags): Promise<readonly AnyFac
   return flags.config.length === 0 ? builtins : (await readConfig(flags)).factories;
 }
 
-function inputsOf({ config, set }: ConfigFlags): ConfigInput[] {
+type OnRead = (path: string, text: string) => void;
+
+function inputsOf({ config, set }: ConfigFlags, onRead: OnRead): ConfigInput[] {
   if (config.length === 0)
     throw new UsageError('no configuration: outband --config otel-config.yaml (npm start without arguments is a demo)');
-  return [...config.map(readFile), ...set.map(override)];
+  return [...config.map((file) => readFile(file, onRead)), ...set.map((text) => override(text, onRead))];
 }
 
-function readFile(file: string): ConfigInput {
+function readFile(file: string, onRead: OnRead): ConfigInput {
   const message = 'cannot retrieve the configuration: unable to read the file';
   const content = readText(file, (why) => `${message} file:${file}: ${why}`);
-  return { file: parseYamlFile(file, content), source: sourceBelow(dirname(file)) };
+  onRead(file, content);
+  return { file: parseYamlFile(file, content), source: sourceBelow(dirname(file), onRead) };
 }
 
-function override(text: string): ConfigInput {
+function override(text: string, onRead: OnRead): ConfigInput {
   try {
-    return { file: parseOverride(text), source: sourceBelow('.') };
+    return { file: parseOverride(text), source: sourceBelow('.', onRead) };
   } catch (error) {
     throw new UsageError(describeError(error));
   }
 }
 
 /** @param directory where relative paths start */
-function sourceBelow(directory: string): ReferenceSource {
+function sourceBelow(directory: string, onRead: OnRead): ReferenceSource {
   return {
     env: (name) => process.env[name],
-    file: (path) => readText(resolve(directory, path), (why) => `cannot read \${file:${path}}: ${why}`),
+    file: (path) => {
+      const text = readText(resolve(directory, path), (why) => `cannot read \${file:${path}}: ${why}`);
+      onRead(resolve(directory, path), text);
+      return text;
+    },
   };
 }
 

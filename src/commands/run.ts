@@ -7,6 +7,7 @@ import { createOwnMetrics } from '../platform/own-metrics.ts';
 import { observeProcess } from '../platform/process-metrics.ts';
 import { systemClock } from '../platform/system-clock.ts';
 import { type ConfigFlags, readConfig } from './read-config.ts';
+import { CONFIG_RELOADS, Reloader } from './reloader.ts';
 
 /**
  * Runs an agent until SIGINT or SIGTERM.
@@ -14,7 +15,8 @@ import { type ConfigFlags, readConfig } from './read-config.ts';
  * @returns the exit code
  */
 export async function run(flags: ConfigFlags, exit: (code: number) => never): Promise<number> {
-  const { config, warnings } = await readConfig(flags);
+  const read = await readConfig(flags);
+  const { config, warnings } = read;
   const { telemetry } = config.service;
   const page = telemetry.metrics.level === 'none' ? undefined : telemetry.metrics.readers[0]?.pull.exporter.prometheus;
   const metrics = createOwnMetrics(page, VERSION);
@@ -58,7 +60,20 @@ export async function run(flags: ConfigFlags, exit: (code: number) => never): Pr
     });
 
   await agent.start();
+  const stopped = new AbortController();
+  const reloads = metrics.meter('outband').createCounter(CONFIG_RELOADS.name, CONFIG_RELOADS);
+  const reloader = new Reloader({
+    ...{ flags, agent, logger, current: read, signal: stopped.signal },
+    onOutcome: (outcome) => reloads.add(1, { outcome }),
+    onReloaded: ({ config: { service } }) => {
+      const { level: next, sampling: rules } = service.telemetry.logs;
+      logs.configure({ level: next, ...(rules.enabled && { sampling: rules }) });
+    },
+  });
+  process.on('SIGHUP', () => void reloader.reload());
+  void reloader.watch();
   const code = await ended;
+  stopped.abort('the agent stops');
   logger.info('Stopping');
   const hung = await agent.stop();
   if (hung.length === 0) {

@@ -32,6 +32,8 @@ export interface PageAnswer {
 /** Something that puts pages on the network. */
 export interface PageServer {
   serve(page: Page): void;
+  /** Its component is gone. */
+  withdraw(page: Page): void;
 }
 
 export function isPageServer(component: object): component is PageServer {

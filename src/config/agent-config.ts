@@ -16,6 +16,8 @@ export interface ConfiguredComponent<Factory extends AnyFactory = AnyFactory> {
   readonly key: string;
   readonly factory: Factory;
   readonly config: unknown;
+  /** The settings as they were written, after references: what tells whether they have changed. */
+  readonly written: unknown;
 }
 
 export interface PipelineConfig {

@@ -127,7 +127,7 @@ export function loadConfigs(
       }
       const config = check(factory.schema, settings, at);
       // Settings with mistakes are still asked what they refer to.
-      checked.set(key, { id, key, factory, config: config ?? settings ?? {} });
+      checked.set(key, { id, key, factory, config: config ?? settings ?? {}, written: settings ?? null });
     }
   }
 

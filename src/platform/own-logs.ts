@@ -27,6 +27,8 @@ export interface OwnLogsOptions {
 }
 
 export interface OwnLogs {
+  /** From the next line on. */
+  configure(options: Pick<OwnLogsOptions, 'level' | 'sampling'>): void;
   /** @param fields stand on every line, such as the component's id */
   logger(fields?: LogFields): Logger;
 }
@@ -51,8 +53,9 @@ const MAX_FIELD_CHARS = 4_096;
  * can still be read about.
  */
 export function createOwnLogs(options: OwnLogsOptions): OwnLogs {
-  const { level, encoding, clock, write, sampling, initialFields = {}, onSampledOut = () => {} } = options;
-  const sampler = sampling && new LogSampler(sampling);
+  const { encoding, clock, write, initialFields = {}, onSampledOut = () => {} } = options;
+  let { level } = options;
+  let sampler = options.sampling && new LogSampler(options.sampling);
   const format = encoding === 'json' ? formatJson : formatConsole;
   const toStream: LogRecordProcessor = {
     onEmit(record) {
@@ -67,6 +70,10 @@ export function createOwnLogs(options: OwnLogsOptions): OwnLogs {
   const sdkLogger = new LoggerProvider({ processors: [toStream] }).getLogger('outband');
 
   return {
+    configure({ level: next, sampling }) {
+      level = next;
+      sampler = sampling && new LogSampler(sampling);
+    },
     logger(base = {}) {
       const emit = (severity: LogLevel, message: string, fields: LogFields = {}) => {
         if (SEVERITY[severity] < SEVERITY[level]) return;

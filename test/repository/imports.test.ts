@@ -15,7 +15,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'src/config/schema': ['src/component'],
   'src/config': ['src/component', 'src/config/schema'],
   'src/delivery': ['src/component', 'src/telemetry', 'src/resilience'],
-  'src/agent': ['src/component', 'src/config', 'src/config/schema', 'src/delivery', 'src/platform'],
+  'src/agent': ['src/component', 'src/config', 'src/config/schema', 'src/delivery', 'src/platform', 'src/telemetry'],
   component: ['src/component', 'src/telemetry', 'src/resilience', 'src/config/schema'],
   // A thread's entry, like a main: it has no host that could bring it the time.
   'src/extensions/file-storage/worker.ts': ['src/component', 'src/platform'],

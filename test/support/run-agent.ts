@@ -1,4 +1,4 @@
-import { type Agent, createAgent } from '../../src/agent/agent.ts';
+import { type Agent, createAgent, type Reloaded } from '../../src/agent/agent.ts';
 import { builtins } from '../../src/builtins.ts';
 import type { Clock } from '../../src/component/clock.ts';
 import type { AnyFactory } from '../../src/component/factory.ts';
@@ -19,6 +19,8 @@ export interface TestAgent extends Agent {
   line(predicate: (line: LogLine) => boolean): Promise<LogLine>;
   /** Sum of a counter over all label sets that contain these labels. */
   metric(name: string, labels?: Readonly<Record<string, unknown>>): Promise<number>;
+  /** Goes over to the configuration of this text. */
+  goOver(yaml: string): Promise<Reloaded>;
   /** Where the records of an exporter are; throws when the books do not balance. */
   books(exporter: string): Promise<Books>;
 }
@@ -32,9 +34,12 @@ export interface RunOptions {
 /** A whole agent in this process, from the text of its configuration. */
 export function agentOf(yaml: string, options: RunOptions = {}): TestAgent {
   const { clock = systemClock, factories = builtins } = options;
-  const source = { env: () => undefined, file: () => '' };
-  const result = loadConfig('test.yaml', yaml, factories, source);
-  if ('problems' in result) throw new ConfigError(result.problems);
+  const load = (text: string) => {
+    const source = { env: () => undefined, file: () => '' };
+    const result = loadConfig('test.yaml', text, factories, source);
+    if ('problems' in result) throw new ConfigError(result.problems);
+    return result.config;
+  };
   const lines: LogLine[] = [];
   const watchers = new Watchers();
   const logs = createOwnLogs({
@@ -49,7 +54,7 @@ export function agentOf(yaml: string, options: RunOptions = {}): TestAgent {
   const readings = readingsOf();
   const metrics = createOwnMetrics(undefined, 'test', [readings.reader]);
   const agent = createAgent({
-    config: result.config,
+    config: load(yaml),
     logs,
     metrics,
     clock,
@@ -63,6 +68,8 @@ export function agentOf(yaml: string, options: RunOptions = {}): TestAgent {
     },
     start: () => agent.start(),
     stop: () => agent.stop(),
+    reload: (config) => agent.reload(config),
+    goOver: (text) => agent.reload(load(text)),
     metric: (name, labels) => readings.value(name, labels),
     books: (exporter) => balancedBooks(readings, exporter),
   };

@@ -35,6 +35,11 @@ export const serviceSchema = z.strictObject({
   shutdown_timeout: duration()
     .prefault('10s')
     .describe('Time that a stop may take; what is not delivered by then stays unacknowledged.'),
+  reload_interval: duration({ positive: false })
+    .prefault('5s')
+    .describe(
+      'Time between two looks at the configuration files; a change counts when two looks agree. 0: only SIGHUP.',
+    ),
   telemetry: z
     .strictObject({
       logs: z

@@ -35,6 +35,10 @@ export class MonitoringApi implements Component, PageServer {
     this.#router.add(page);
   }
 
+  withdraw(page: Page): void {
+    this.#router.remove(page);
+  }
+
   /** The port, once it listens. */
   get port(): number | undefined {
     return this.#server?.port;

@@ -14,6 +14,11 @@ export class Router {
     this.#pages.push(page);
   }
 
+  remove(page: Page): void {
+    const place = this.#pages.indexOf(page);
+    if (place >= 0) this.#pages.splice(place, 1);
+  }
+
   /** @throws Problem `not_found`, `method_not_allowed` */
   find(method: string, path: string): Route {
     const matching = this.#pages.flatMap((page) => {

@@ -1,0 +1,118 @@
+import { readFile } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
+import type { Agent } from '../agent/agent.ts';
+import type { Logger } from '../component/component.ts';
+import type { MetricDoc } from '../component/metric-doc.ts';
+import { ConfigError, formatProblem, sortProblems } from '../config/problem.ts';
+import { systemClock } from '../platform/system-clock.ts';
+import { type ConfigFlags, type ReadConfig, readConfig } from './read-config.ts';
+
+export const CONFIG_RELOADS: MetricDoc = {
+  ...{ name: 'otelcol_config_reloads', kind: 'counter', unit: '{reload}', attributes: ['outcome'] },
+  description: 'Configurations that were looked at while the agent ran: success, unchanged, failure.',
+};
+export type ReloadOutcome = 'success' | 'unchanged' | 'failure';
+
+export interface ReloaderOptions {
+  readonly flags: ConfigFlags;
+  readonly agent: Agent;
+  readonly logger: Logger;
+  /** The configuration in force. */
+  readonly current: ReadConfig;
+  readonly onOutcome: (outcome: ReloadOutcome) => void;
+  /** Called with what is in force from then on. */
+  readonly onReloaded: (read: ReadConfig) => void;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Brings a running agent over to what its files say now. A new configuration is checked as a whole first: with a mistake in it the old one
+ * runs on, untouched.
+ */
+export class Reloader {
+  readonly #options: ReloaderOptions;
+  #current: ReadConfig;
+  #running: Promise<void> = Promise.resolve();
+  /** What the last look saw. */
+  #seen: string | undefined;
+  /** What was tried last, in vain. */
+  #failed: string | undefined;
+
+  constructor(options: ReloaderOptions) {
+    this.#options = options;
+    this.#current = options.current;
+  }
+
+  /**
+   * Looks at the files again and again, by content: links and network disks tell of no change. A change counts when two looks agree, so
+   * that no half-written file is read.
+   */
+  async watch(): Promise<void> {
+    const { signal } = this.#options;
+    while (!signal.aborted) {
+      const { reload_interval: interval } = this.#current.config.service;
+      if (interval === 0) return;
+      await systemClock.sleep(interval, signal).catch(() => {});
+      if (!signal.aborted) await this.#look();
+    }
+  }
+
+  /** At once, whatever the files look like. Resolves when it is done. */
+  reload(): Promise<void> {
+    this.#running = this.#running.then(() => this.#reload());
+    return this.#running;
+  }
+
+  async #look(): Promise<void> {
+    const files = [...this.#current.files.keys()];
+    const texts = await Promise.all(files.map((file) => readFile(file, 'utf8').catch(() => '')));
+    const now = JSON.stringify(texts);
+    const isChanged = now !== JSON.stringify([...this.#current.files.values()]);
+    const isSettled = now === this.#seen;
+    this.#seen = now;
+    // The same mistake is told once.
+    if (isChanged && isSettled && now !== this.#failed) await this.reload();
+  }
+
+  async #reload(): Promise<void> {
+    const { flags, agent, logger, onOutcome, onReloaded } = this.#options;
+    this.#failed = this.#seen;
+    try {
+      const read = await readConfig(flags);
+      if (isDeepStrictEqual(read.merged, this.#current.merged)) {
+        this.#current = read;
+        logger.info('The configuration is as it was');
+        return onOutcome('unchanged');
+      }
+      const refused = needsRestart(this.#current, read);
+      if (refused !== undefined) {
+        logger.error('The configuration is not taken over: this needs a restart', { setting: refused });
+        return onOutcome('failure');
+      }
+      const { replaced, kept } = await agent.reload(read.config);
+      this.#current = read;
+      this.#failed = undefined;
+      onReloaded(read);
+      for (const { name, error } of kept)
+        logger.error('A component keeps its old settings', { component: name, error });
+      logger.info('The configuration was taken over', { replaced });
+      onOutcome(kept.length === 0 ? 'success' : 'failure');
+    } catch (error) {
+      if (error instanceof ConfigError)
+        for (const problem of sortProblems(error.problems)) logger.error(formatProblem(problem));
+      logger.error('The configuration is not taken over; the old one runs on', {
+        error: error instanceof ConfigError ? undefined : error,
+      });
+      onOutcome('failure');
+    }
+  }
+}
+
+/** @returns the setting that cannot change while the agent runs */
+function needsRestart(before: ReadConfig, after: ReadConfig): string | undefined {
+  const settings = {
+    'service::telemetry::metrics': ({ config }: ReadConfig) => config.service.telemetry.metrics,
+    plugins: ({ merged }: ReadConfig) => merged.plugins,
+  };
+  return Object.entries(settings).find(([, read]) => !isDeepStrictEqual(read(before), read(after)))?.[0];
+}
