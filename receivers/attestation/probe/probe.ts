@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { isIP } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import type { Clock } from '../../../src/component/clock.ts';
 import { deadline } from '../../../src/component/deadline.ts';
@@ -110,7 +111,7 @@ async function call(prober: Prober, plan: ProbePlan, run: Run, signal: AbortSign
   const leftMs = callTimeoutMs - (clock.monotonic() - began);
   const answer = await getJson({
     ...{ socket, path, headers, clock, signal, leftMs, callMs: callTimeoutMs },
-    origin: `https://${plan.host}:${plan.port}`,
+    origin: `https://${isIP(plan.host) === 6 ? `[${plan.host}]` : plan.host}:${plan.port}`,
     idleMs: settings.idleTimeoutMs,
     bodyLimit: settings.bodyLimit,
   });
