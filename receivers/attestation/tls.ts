@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { OutbandError } from '../../src/component/errors.ts';
@@ -49,7 +50,12 @@ function changeTime(file: string): Promise<number> {
   );
 }
 
-/** @throws OutbandError `config_source` */
+const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----/gs;
+
+/**
+ * Each certificate is read here, too: Node leaves out what it cannot read, and then trusts nobody.
+ * @throws OutbandError `config_source`
+ */
 async function readCa(file: string): Promise<string> {
   let text: string;
   try {
@@ -57,6 +63,12 @@ async function readCa(file: string): Promise<string> {
   } catch (cause) {
     throw new OutbandError('config_source', `tls::ca_file: cannot read ${file}`, { cause });
   }
-  if (text.includes('-----BEGIN CERTIFICATE-----')) return text;
+  const certificates = text.match(PEM_CERTIFICATE) ?? [];
+  try {
+    for (const certificate of certificates) new X509Certificate(certificate);
+  } catch (cause) {
+    throw new OutbandError('config_source', `tls::ca_file: ${file} holds a certificate that cannot be read`, { cause });
+  }
+  if (certificates.length > 0) return text;
   throw new OutbandError('config_source', `tls::ca_file: ${file} holds no certificate in PEM form`);
 }
