@@ -234,20 +234,23 @@ export class AttestationReceiver implements Component {
     if (isSettled) await this.#forgetGone(wanted);
   }
 
-  /** The pools that there should be, by key; too many, and names that are taken, are left out and counted. */
+  /** The pools that there should be, by key, as they are listed; too many, and names that are taken, are left out and counted. */
   #wanted(): ReadonlyMap<string, ModelSettings> {
     const byName = new Map<string, ModelSettings>();
     const keys = new Set<string>();
     let skipped = 0;
     for (const one of [...this.#config.models, ...this.#sources.models]) {
       const name = poolName(one);
-      if (byName.has(name) || keys.has(poolKey(one))) skipped++;
-      else byName.set(name, one);
+      if (byName.has(name) || keys.has(poolKey(one))) {
+        skipped++;
+        continue;
+      }
+      byName.set(name, one);
       keys.add(poolKey(one));
     }
-    const sorted = [...byName].sort(([a], [b]) => (a < b ? -1 : 1));
-    this.#skipped = skipped + Math.max(0, sorted.length - this.#config.max_pools);
-    return new Map(sorted.slice(0, this.#config.max_pools).map(([, one]) => [poolKey(one), one]));
+    const kept = new Set([...byName.keys()].sort().slice(0, this.#config.max_pools));
+    this.#skipped = skipped + byName.size - kept.size;
+    return new Map([...byName].flatMap(([name, one]) => (kept.has(name) ? [[poolKey(one), one]] : [])));
   }
 
   async #startPool(key: string, one: ModelSettings, rank: number): Promise<void> {
