@@ -1,4 +1,5 @@
 import { createLocalJWKSet, errors, type JSONWebKeySet, jwtVerify } from 'jose';
+import { aborted } from '../../../src/component/aborted.ts';
 import type { Clock } from '../../../src/component/clock.ts';
 import { fetchDocument } from '../fetch-document.ts';
 import { parseJson } from '../parse-json.ts';
@@ -14,11 +15,17 @@ const REFETCH_SPACING_MS = 300_000;
 export class GpuVerifier {
   readonly #config: VerificationConfig['gpu'];
   readonly #clock: Clock;
-  #keys: { readonly set: ReturnType<typeof createLocalJWKSet>; readonly fetchedAt: number } | undefined;
+  readonly #stopped: AbortSignal;
+  #keys: { readonly set: KeySet; readonly fetchedAt: number } | undefined;
+  /** Milliseconds; when keys were asked for last, whatever came of it. */
+  #askedAt = Number.NEGATIVE_INFINITY;
+  #fetching: Promise<void> | undefined;
 
-  constructor(config: VerificationConfig['gpu'], clock: Clock) {
+  /** @param stopped ends what many wait for; who asks has a signal of its own */
+  constructor(config: VerificationConfig['gpu'], clock: Clock, stopped: AbortSignal) {
     this.#config = config;
     this.#clock = clock;
+    this.#stopped = stopped;
   }
 
   /**
@@ -45,19 +52,17 @@ export class GpuVerifier {
 
   async #ask({ body }: GpuEvidence, signal: AbortSignal): Promise<string | undefined> {
     const { nras_url: url, timeout: timeoutMs } = this.#config;
-    const answer = await fetchDocument({
-      ...{ url: url!, method: 'POST', body, timeoutMs, clock: this.#clock, signal },
-    });
+    const answer = await fetchDocument({ url: url!, method: 'POST', body, timeoutMs, clock: this.#clock, signal });
     if (answer.status !== 200) throw new Error('the service refused');
     return overallToken(answer.body.toString('utf8'));
   }
 
   async #judge(token: string, nonce: string, signal: AbortSignal): Promise<CheckFailure | 'ok' | 'skipped'> {
-    const check = async (keys: ReturnType<typeof createLocalJWKSet>) =>
+    const check = async (keys: KeySet) =>
       (
         await jwtVerify(token, keys, {
           ...{ issuer: this.#config.issuer!, algorithms: ['ES384', 'ES256', 'RS256', 'PS256'] },
-          currentDate: new Date(this.#now()),
+          currentDate: new Date(Number(this.#clock.now() / 1_000_000n)),
           requiredClaims: ['exp'],
         })
       ).payload;
@@ -75,28 +80,37 @@ export class GpuVerifier {
     }
   }
 
-  async #knownKeys(signal: AbortSignal) {
-    if (!this.#keys || this.#now() - this.#keys.fetchedAt > KEYS_LIFE_MS) await this.#fetchKeys(signal);
+  async #knownKeys(signal: AbortSignal): Promise<KeySet> {
+    const { fetchedAt = Number.NEGATIVE_INFINITY } = this.#keys ?? {};
+    if (this.#clock.monotonic() - fetchedAt > KEYS_LIFE_MS) await this.#refetch(signal);
     return this.#keys!.set;
   }
 
-  async #newKeys(signal: AbortSignal) {
-    if (this.#now() - this.#keys!.fetchedAt > REFETCH_SPACING_MS) await this.#fetchKeys(signal);
+  async #newKeys(signal: AbortSignal): Promise<KeySet> {
+    if (this.#fetching || this.#clock.monotonic() - this.#askedAt > REFETCH_SPACING_MS) await this.#refetch(signal);
     return this.#keys!.set;
   }
 
-  async #fetchKeys(signal: AbortSignal): Promise<void> {
+  /** Once for all who ask at the same time. */
+  async #refetch(signal: AbortSignal): Promise<void> {
+    this.#fetching ??= this.#fetchKeys().finally(() => {
+      this.#fetching = undefined;
+    });
+    await Promise.race([this.#fetching, aborted(signal)]);
+    signal.throwIfAborted();
+  }
+
+  async #fetchKeys(): Promise<void> {
     const { jwks_url: url, timeout: timeoutMs } = this.#config;
-    const answer = await fetchDocument({ ...{ url: url!, timeoutMs, clock: this.#clock, signal } });
+    this.#askedAt = this.#clock.monotonic();
+    const answer = await fetchDocument({ url: url!, timeoutMs, clock: this.#clock, signal: this.#stopped });
     if (answer.status !== 200) throw new Error('the keys were refused');
     const keys = parseJson(answer.body.toString('utf8')) as JSONWebKeySet;
-    this.#keys = { set: createLocalJWKSet(keys), fetchedAt: this.#now() };
-  }
-
-  #now(): number {
-    return Number(this.#clock.now() / 1_000_000n);
+    this.#keys = { set: createLocalJWKSet(keys), fetchedAt: this.#clock.monotonic() };
   }
 }
+
+type KeySet = ReturnType<typeof createLocalJWKSet>;
 
 const TOKEN_FAULTS: Readonly<Record<string, string>> = {
   ERR_JWT_EXPIRED: 'expired',

@@ -91,7 +91,7 @@ export class ReportVerifier implements Verifier {
       options.clock,
       (error) => options.onCollateralFailed(whyNot(error)),
     );
-    this.#gpu = new GpuVerifier(options.config.gpu, options.clock);
+    this.#gpu = new GpuVerifier(options.config.gpu, options.clock, options.signal);
   }
 
   get collateralTtl(): number | undefined {

@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TLSSocket } from 'node:tls';
 import { type Connect, openConnection } from '../../../receivers/attestation/probe/connection.ts';
 import type { Fault } from '../../simulators/attested-fleet/faults.ts';
 import type { AttestedFleet } from '../../simulators/attested-fleet/fleet.ts';
+import { FMSPC } from '../../simulators/attested-fleet/hierarchy.ts';
 import { type AttestedScene, attestedScene, type Cycle, REFRESH_MS } from '../../support/attested-scene.ts';
 import { settle } from '../../support/fake-clock.ts';
+import { temporaryDirectory } from '../../support/storage.ts';
 
 /** One backend, one call per cycle: what happens to that call is what happens to the cycle. */
 const ONE = {
@@ -287,3 +293,75 @@ async function gpuScene(t: Parameters<typeof attestedScene>[0], mode: 'required'
     },
   });
 }
+
+test('keys of tokens are held for an hour, and looked for anew once in five minutes, however many miss one', async (t) => {
+  const { startAttestedFleet } = await import('../../simulators/attested-fleet/fleet.ts');
+  const { jumpClock } = await import('../../support/jump-clock.ts');
+  const clock = jumpClock();
+  const fleet = await startAttestedFleet({ n: 5, gpu: true, clock });
+  t.after(() => fleet.stop());
+  const scene = await attestedScene(t, {
+    ...{ fleet, clock, models: [{ strategy: 'index_sni' }] },
+    config: {
+      refresh_interval: '60s',
+      verification: {
+        gpu: { mode: 'required', nras_url: fleet.nrasUrl, jwks_url: fleet.jwksUrl, issuer: fleet.nrasIssuer },
+      },
+    },
+  });
+  const { requests } = fleet.nrasControl;
+  assert.equal((await scene.cycle()).total_pinned, 5);
+  assert.equal(requests.jwks, 1, 'five ask at once');
+  for (let minute = 0; minute < 50; minute++) await scene.next(60_000);
+  assert.equal(requests.jwks, 1);
+  fleet.nrasControl.verdict = 'wrongKid';
+  for (let minute = 0; minute < 5; minute++)
+    assert.deepEqual(new Set((await scene.next(60_000)).failure_reasons), new Set(['verify: gpu_token: unknown key']));
+  assert.equal(requests.jwks, 2, 'once in five minutes');
+  await scene.next(90_000);
+  assert.equal(requests.jwks, 3);
+  fleet.nrasControl.verdict = 'true';
+  await scene.next(61 * 60_000);
+  assert.equal(requests.jwks, 4, 'after an hour');
+});
+
+test('collateral of a folder proves as that of a service does', async (t) => {
+  const fleet = await fleetOf(t);
+  const folder = await temporaryDirectory(t);
+  const { rootCrl, pckCrl, tcbInfo, qeIdentity, pckChain, tcbChain } = await fleet.pccsControl.collateral();
+  const documents = {
+    ...{ pck_crl_issuer_chain: pckChain, pck_crl: pckCrl.toString('hex'), root_ca_crl: rootCrl.toString('hex') },
+    ...{ tcb_info_issuer_chain: tcbChain, tcb_info: tcbInfo.text, tcb_info_signature: tcbInfo.signature },
+    ...{ qe_identity_issuer_chain: tcbChain, qe_identity: qeIdentity.text },
+    qe_identity_signature: qeIdentity.signature,
+  };
+  const file = join(folder, `${FMSPC.toString('hex')}-platform.json`);
+  await writeFile(file, JSON.stringify(documents));
+  const scene = await attestedScene(t, {
+    ...{ ...ONE, fleet },
+    config: { ...ONE.config, verification: { collateral: { pccs: undefined, directory: folder } } },
+  });
+  const cycle = await scene.cycle();
+  assert.deepEqual(cycle.failure_reasons, []);
+  assert.equal(cycle['tee.verification.outcome'], 'verified');
+  assert.deepEqual(Object.values(fleet.pccsControl.requests()), [0, 0, 0, 0]);
+});
+
+test('a verification that takes too long costs its own probe', async (t) => {
+  const fleet = await fleetOf(t);
+  const mute = createServer(() => {}).listen(0, '127.0.0.1');
+  await once(mute, 'listening');
+  t.after(() => mute.close());
+  const url = `http://127.0.0.1:${(mute.address() as AddressInfo).port}`;
+  const sockets: Socket[] = [];
+  mute.on('connection', (socket) => sockets.push(socket.on('error', () => {})));
+  const scene = await attestedScene(t, {
+    ...{ ...ONE, fleet },
+    config: { ...ONE.config, verify_timeout: '2s', verification: { collateral: { pccs: { url } } } },
+  });
+  while (sockets.length < 4) await settle();
+  scene.clock.jump(2_000);
+  const cycle = await scene.cycle();
+  assert.deepEqual(cycle.failure_reasons, ['verify: collateral: none that holds now']);
+  assert.ok(cycle['attestation.cycle.duration_ms'] < 5_000);
+});

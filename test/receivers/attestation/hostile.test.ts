@@ -362,6 +362,7 @@ test('without keys a token proves nothing: evidence that may be away is skipped,
     new GpuVerifier(
       { mode, nras_url: `${url}/v3/attest/gpu`, jwks_url: `${url}/keys`, issuer: NRAS_ISSUER, timeout: 5_000 },
       systemClock,
+      t.signal,
     ).verify({ nonce, body: { nonce, evidence_list: [{}] } }, nonce, new AbortController().signal);
   for (keys of [undefined, '[]', '{"keys":1}', '<html>']) {
     assert.deepEqual(await judged('required'), { check: 'gpu_service', text: 'no keys' });
