@@ -30,14 +30,19 @@ export interface FetchedDocument {
   readonly body: Buffer;
 }
 
-/** Why a document could not be had; the peer's own words are not in it. */
-export type FetchFault = 'connect' | 'timeout' | 'too_large';
+const FAULTS = {
+  connect: 'no connection to the service',
+  timeout: 'no answer in time',
+  too_large: 'its answer is too large',
+};
+export type FetchFault = keyof typeof FAULTS;
 
+/** Why a document could not be had; the peer's own words are not in it. */
 export class FetchFailed extends Error {
   readonly fault: FetchFault;
 
   constructor(fault: FetchFault) {
-    super(fault);
+    super(FAULTS[fault]);
     this.fault = fault;
   }
 }

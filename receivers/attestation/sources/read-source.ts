@@ -25,13 +25,13 @@ export async function readSource(
       return { models: modelsOfFile(await readList(resolve(host.configDirectory, source.file)), config) };
     return await readHttp(source.http!, etag, { config, host, signal });
   } catch (error) {
-    if (error instanceof ListMistake) return { error: error.message };
-    if (error instanceof FetchFailed) return { error: FETCH_FAULTS[error.fault] };
-    return { error: source.file === undefined ? 'its answer is not JSON' : 'the file cannot be read' };
+    if (error instanceof ListMistake || error instanceof FetchFailed) return { error: error.message };
+    if (source.file !== undefined) return { error: 'the file cannot be read' };
+    return {
+      error: error instanceof SyntaxError ? 'its answer is not JSON' : 'its account or authority cannot be read',
+    };
   }
 }
-
-const FETCH_FAULTS = { connect: 'no connection', timeout: 'no answer in time', too_large: 'its answer is too large' };
 
 async function readList(file: string): Promise<unknown> {
   if ((await stat(file)).size > MAX_DOCUMENT_BYTES) throw new ListMistake('the file is too large');

@@ -1,6 +1,7 @@
 import { createHash, X509Certificate } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { constants } from '@phala/dcap-qvl';
+import { aborted } from '../../../src/component/aborted.ts';
 import type { Clock } from '../../../src/component/clock.ts';
 import { OutbandError } from '../../../src/component/errors.ts';
 import type { Semaphore } from '../../../src/resilience/semaphore.ts';
@@ -174,7 +175,7 @@ export class ReportVerifier implements Verifier {
     } catch {
       return { check: 'pck_chain', text: 'unreadable' };
     }
-    const found = await Promise.race([this.#cache.get(platform), rejected(signal)]).catch(() => undefined);
+    const found = await Promise.race([this.#cache.get(platform), aborted(signal)]);
     this.#options.onStage('collateral', this.#options.clock.monotonic() - began);
     if (!found) return { check: 'collateral', text: 'none that holds now' };
     // A list of another authority says nothing about this platform.
@@ -228,25 +229,11 @@ function skippedBy({ mode, policy, gpu }: VerificationConfig): string[] {
   ];
 }
 
-function rejected(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    else signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
-}
-
 /** Why there is no collateral, without a word of a peer or a file system. */
 function whyNot(error: unknown): string {
-  if (error instanceof CollateralRefused) return error.message;
-  if (error instanceof FetchFailed) return FETCH_FAULTS[error.fault];
-  return 'no file, or not readable';
+  const isOurs = error instanceof CollateralRefused || error instanceof FetchFailed;
+  return isOurs ? error.message : 'no file, or not readable';
 }
-
-const FETCH_FAULTS = {
-  connect: 'no connection to the service',
-  timeout: 'no answer in time',
-  too_large: 'a document is too large',
-};
 
 /** @throws OutbandError `config_source` when the file cannot be read, or holds no certificate */
 export async function readRootCa(file: string | undefined): Promise<Buffer> {
