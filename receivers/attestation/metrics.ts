@@ -1,5 +1,6 @@
 import type { Attributes, Meter } from '@opentelemetry/api';
 import type { MetricDoc } from '../../src/component/metric-doc.ts';
+import { RUN_SECONDS } from '../../src/component/scheduler.ts';
 
 /** Before the name of every metric of the receiver. */
 export const METRIC_PREFIX = 'outband.attestation.';
@@ -69,6 +70,9 @@ export const METRICS = {
   poolsSkipped: gauge('pools.skipped', '{pool}', 'Pools that are beyond `max_pools` or have a name that is taken.', []),
 } as const satisfies Record<string, MetricDoc>;
 
+/** Boundaries of the buckets; a stage of a verification may take a millisecond. */
+const SECONDS = [0.001, ...RUN_SECONDS];
+
 type Name = keyof typeof METRICS;
 /** A value that is shown when metrics are read. */
 export type Reading = readonly [Name, number, Attributes?];
@@ -84,7 +88,7 @@ export function attestationInstruments(meter: Meter, receiver: string, read: () 
       const instrument = meter.createCounter(doc.name, doc);
       adders.set(name, (value, attributes) => instrument.add(value, attributes));
     } else if (doc.kind === 'histogram') {
-      const instrument = meter.createHistogram(doc.name, doc);
+      const instrument = meter.createHistogram(doc.name, { ...doc, advice: { explicitBucketBoundaries: SECONDS } });
       adders.set(name, (value, attributes) => instrument.record(value, attributes));
     } else gauges.set(name as Name, meter.createObservableGauge(doc.name, doc));
   }
