@@ -93,8 +93,10 @@ export function judgeCycle(
   const isCandidateOpen = candidates.open(now).length > 0;
 
   const known = identitiesSince(pins, 0);
-  const fruitless = counts.ok > 0 ? 0 : before.fruitless + 1;
-  const incomplete = isEnumerating && known < (declared ?? 0) ? before.incomplete + 1 : 0;
+  // What the agent itself cut off says nothing about the pool.
+  const counted = facts.isCut ? 0 : 1;
+  const fruitless = counts.ok > 0 ? 0 : before.fruitless + counted;
+  const incomplete = isEnumerating && known < (declared ?? 0) ? before.incomplete + counted : 0;
   const estimates = estimate(window, config.sampling.confidence);
   const coverage = judgeCoverage({
     ...{ sight, isCandidateOpen, unseenMassUpper: estimates.unseenMassUpper, unseenMass: config.sampling.unseen_mass },
@@ -114,7 +116,7 @@ export function judgeCycle(
   };
   const stall = judgeStall(before.stall, stallInput, config.stall);
   const memory: PoolMemory = {
-    ...{ pins, window, fruitless, incomplete, ended: before.ended + 1 },
+    ...{ pins, window, fruitless, incomplete, ended: before.ended + counted },
     generation: before.generation + (added.length + evicted.length > 0 ? 1 : 0),
     // A smaller number counts from its second time on, a larger one when it has proven true.
     lastCount: isFull || count.includes('declared_shrank') ? report.counted : before.lastCount,

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Component } from '../../../src/component/component.ts';
 import { startAttestedFleet } from '../../simulators/attested-fleet/fleet.ts';
 import { collapsing, starve } from '../../simulators/attested-fleet/policies.ts';
 import { type AttestedScene, attestedScene, REFRESH_MS } from '../../support/attested-scene.ts';
@@ -16,6 +17,8 @@ function asked(fleet: AttestedScene['fleet'], times: number): Promise<void> {
     () => fleet.ledger().filter(({ policy, requests }) => policy === 'index' && requests > 0).length >= times,
   );
 }
+
+const NOTHING = { start: async () => {}, shutdown: async () => {} };
 
 const ENUMERATED = { models: [{ strategy: 'index_sni' }] };
 
@@ -354,4 +357,46 @@ test('a service of collateral that is away is told once, with its reason and wit
     told.map(({ fields }) => fields),
     [{ why: 'a document was answered with status 503' }],
   );
+});
+
+test('a stop in the first cycle says nothing about the pool', async (t) => {
+  const scene = await attestedScene(t, { ...ENUMERATED, config: { stall: { cycles: 1 } } });
+  scene.fleet.fault('all', 'stallBody');
+  await asked(scene.fleet, 5);
+  await scene.stop();
+  const [cycle] = scene.events('attestation.discovery.initial');
+  assert.equal(cycle!['attestation.cancelled_calls'], 5);
+  assert.equal(cycle!['attestation.pool.state'], 'bootstrap');
+  assert.deepEqual(scene.events('attestation.pool.blocked'), []);
+  assert.deepEqual(scene.events('attestation.pool.stalled'), []);
+});
+
+test('an account that never comes holds neither a cycle nor a stop', async (t) => {
+  const scene = await attestedScene(t, {
+    ...ENUMERATED,
+    config: { request: { auth: { authenticator: 'mute' } }, cycle_timeout: '5s', call_timeout: '10s' },
+    extension: { ...NOTHING, authorization: () => new Promise(() => {}) } as Component,
+  });
+  await scene.fleet.waitFor(() => scene.fleet.counters().counts > 0);
+  for (let turn = 0; turn < 100; turn++) await settle();
+  scene.clock.jump(5_000);
+  assert.equal((await scene.cycle())['attestation.cancelled_calls'], 5);
+});
+
+test('a candidate is forgotten in time, and a stall that it made is over', async (t) => {
+  const scene = await attestedScene(t, { config: { per_host_concurrency: 1, candidates: { ttl: '20m' } } });
+  await scene.cycle();
+  await scene.pass(20_000);
+  await scene.ask('POST', CANDIDATES, { fingerprint: MADE_UP });
+  let cycle = await scene.cycle();
+  for (let n = 0; n < 3; n++) {
+    assert.ok(cycle['attestation.coverage_blockers'].includes('candidate_open'));
+    cycle = await scene.next();
+  }
+  assert.equal(await scene.metrics.value('outband.attestation.pool.candidates'), 1);
+  cycle = await scene.next();
+  cycle = await scene.next();
+  assert.deepEqual(cycle['attestation.coverage_blockers'], []);
+  assert.deepEqual((await scene.view()).candidates, []);
+  assert.equal(await scene.metrics.value('outband.attestation.pool.candidates'), 0);
 });
