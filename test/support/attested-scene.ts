@@ -5,6 +5,7 @@ import type { TestContext } from 'node:test';
 import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
 import attestation from '../../receivers/attestation/index.ts';
 import { type AttestationParts, AttestationReceiver } from '../../receivers/attestation/receiver.ts';
+import type { Component } from '../../src/component/component.ts';
 import type { PageAnswer } from '../../src/component/page.ts';
 import type { KeyValue } from '../../src/component/storage.ts';
 import { SchedulerExtension } from '../../src/extensions/scheduler/extension.ts';
@@ -28,6 +29,8 @@ export interface AttestedSceneOptions {
   readonly models?: readonly Record<string, unknown>[];
   readonly parts?: AttestationParts;
   readonly store?: KeyValue;
+  /** What an `authenticator` names. */
+  readonly extension?: Component;
   readonly clock?: JumpClock;
   /** Called with every batch; may refuse it. */
   readonly onBatch?: (records: readonly ReadableLogRecord[]) => void | Promise<void>;
@@ -92,10 +95,13 @@ export async function attestedScene(t: TestContext, options: AttestedSceneOption
   const scheduler = new SchedulerExtension(schedulerFactory.schema.parse({}) as never, schedulerHost);
   await scheduler.start();
   const store = options.store;
-  const host = testHost({
-    ...{ clock, scheduler, meter: metrics.provider.getMeter('test') },
-    ...(store && { storage: { keyValue: () => store } as never }),
-  });
+  const host: TestHost = {
+    ...testHost({
+      ...{ clock, scheduler, meter: metrics.provider.getMeter('test') },
+      ...(store && { storage: { keyValue: () => store } as never }),
+    }),
+    ...(options.extension && { extension: () => options.extension! }),
+  };
   const models = (options.models ?? [{}]).map((one, index) => ({
     ...{
       model: 'glm',

@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { SecureContext } from 'node:tls';
+import { aborted } from '../../../src/component/aborted.ts';
 import type { Clock } from '../../../src/component/clock.ts';
 import { deadline } from '../../../src/component/deadline.ts';
 import type { Verdict, Verifier } from '../verification/verifier.ts';
 import { type Connect, type Connection, openConnection } from './connection.ts';
 import { getJson } from './exchange.ts';
-import { callTimeout, checkFailed, type Failure, failure, ProbeFailed } from './failure.ts';
+import { checkFailed, type Failure, failure, ProbeFailed } from './failure.ts';
 import type { Algorithm, Elapsed, ProbeResult, Via } from './result.ts';
 
 /** What all probes of a pool share. */
@@ -98,11 +99,18 @@ async function call(prober: Prober, plan: ProbePlan, run: Run, signal: AbortSign
   const { settings, clock } = prober;
   const { callTimeoutMs } = settings;
   const path = pathOf(settings, plan, run.nonce);
-  const [secureContext, headers] = await Promise.all([prober.secureContext(), prober.headers()]).catch(() => {
+  const parts = Promise.all([prober.secureContext(), prober.headers()]).catch(() => {
     throw new ProbeFailed(failure('client'));
   });
+  // Who gives the account may take longer for it than a cycle, or a stop, has time.
+  const made = await Promise.race([parts, aborted(signal)]);
+  if (!made) throw signal.reason;
+  const [secureContext, headers] = made;
   const began = clock.monotonic();
-  run.connection = await connect(prober, plan, secureContext, signal);
+  run.connection = await (prober.connect ?? openConnection)({
+    ...{ host: plan.host, port: plan.addressPort ?? plan.port, address: plan.address, secureContext, clock, signal },
+    timeoutMs: settings.connectTimeoutMs,
+  });
   const { socket, peer, reused, elapsed } = run.connection;
   Object.assign(run.elapsed, elapsed);
   // A key of before proves nothing about this peer: it gets no byte of a request.
@@ -125,21 +133,6 @@ async function call(prober: Prober, plan: ProbePlan, run: Run, signal: AbortSign
   signal.throwIfAborted();
   run.elapsed.verify = clock.monotonic() - verifying;
   return undefined;
-}
-
-async function connect(prober: Prober, plan: ProbePlan, secureContext: SecureContext, signal: AbortSignal) {
-  const { settings, clock } = prober;
-  using limit = deadline(clock, settings.callTimeoutMs, 'the call', signal);
-  try {
-    return await (prober.connect ?? openConnection)({
-      ...{ host: plan.host, port: plan.addressPort ?? plan.port, address: plan.address, secureContext, clock },
-      timeoutMs: settings.connectTimeoutMs,
-      signal: limit.signal,
-    });
-  } catch (error) {
-    if (limit.signal.aborted && !signal.aborted) throw new ProbeFailed(callTimeout('headers', settings.callTimeoutMs));
-    throw error;
-  }
 }
 
 function pathOf({ path, model }: ProbeSettings, { host, via, algo }: ProbePlan, nonce: Buffer): string {
