@@ -162,7 +162,7 @@ export class Pool {
     await this.#handle?.unregister();
     if (!isRemoved) return;
     this.#isRemoved = true;
-    for (const pin of this.#memory.pins.values()) this.#voice.evicted(pin, 'pool_removed', `removed-${this.#seq}`);
+    for (const pin of this.#memory.pins.values()) this.#voice.evicted(pin, 'pool_removed', `removed-${this.#now()}`);
     await this.#shared.store?.set({ [this.settings.key]: undefined }).catch(() => {});
   }
 

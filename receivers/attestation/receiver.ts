@@ -136,14 +136,11 @@ export class AttestationReceiver implements Component {
       if (type === TARGET_TYPE && kind === 'breaker' && 'to' in event && event.to === 'open')
         this.#poolNamed(name)?.breakerOpened();
     });
-    if (this.#config.sources.length === 0)
-      this.#tellModels({
-        total: this.#config.models.length,
-        added: this.#config.models.length,
-        removed: 0,
-        unchanged: 0,
-      });
-    this.#changed();
+    const { sources, models } = this.#config;
+    this.#changed(() => {
+      if (sources.length === 0)
+        this.#tellModels({ total: models.length, added: models.length, removed: 0, unchanged: 0 });
+    });
     this.#sources.start();
     this.#reportMetrics();
     const fleets = fleetsOf(scheduler(this.#config.scheduler));
@@ -199,19 +196,18 @@ export class AttestationReceiver implements Component {
     else onTaken?.();
   }
 
-  #changed(): void {
-    this.#applying = this.#applying.then(() => this.#apply());
+  /** @param onApplied called when the pools are those that there should be */
+  #changed(onApplied: () => void): void {
+    this.#applying = this.#applying.then(() => this.#apply()).then(onApplied);
   }
 
   /** Starts, stops and restarts what has changed, and nothing else. Never rejects. */
   async #apply(): Promise<void> {
     if (this.#stop.signal.aborted) return;
     const wanted = this.#wanted();
-    // Until every source has spoken, a pool that nobody names may be its.
-    const isSettled = this.#sources.areAllRead;
     const gone = [...this.#pools].filter(([key, pool]) => {
       const one = wanted.get(key);
-      return one === undefined ? isSettled : digestOf(one, this.#config) !== digestOf(pool.source, this.#config);
+      return JSON.stringify(one) !== JSON.stringify(pool.source);
     });
     for (const [key, pool] of gone) {
       this.#pools.delete(key);
@@ -231,7 +227,7 @@ export class AttestationReceiver implements Component {
       }
     }
     this.#forgetVerifiers(wanted);
-    if (isSettled) await this.#forgetGone(wanted);
+    if (this.#sources.haveAllAnswered) await this.#forgetGone(wanted);
   }
 
   /** The pools that there should be, by key, as they are listed; too many, and names that are taken, are left out and counted. */
@@ -355,12 +351,11 @@ export class AttestationReceiver implements Component {
 
   #sourceRead(news: SourceNews): void {
     const { error, ...counts } = news;
-    if (error === undefined) this.#tellModels(counts);
+    if (error === undefined) this.#changed(() => this.#tellModels(counts));
     else this.#tellSource('sourceFailed', { source: news.source, total: news.total, error });
-    this.#changed();
   }
 
-  #tellModels(counts: Omit<SourceNews, 'source' | 'error'>): void {
+  #tellModels(counts: Omit<SourceNews, 'source' | 'error'> & Partial<SourceNews>): void {
     this.#tellSource('loaded', { ...counts, skipped: this.#skipped }, counts.added + counts.removed === 0);
   }
 
@@ -368,7 +363,11 @@ export class AttestationReceiver implements Component {
     const [, severity, body] = EVENTS[kind];
     const level = isQuiet ? 'debug' : severity;
     const { clock, logger } = this.#host;
-    const identity = { component: this.#receiver, pool: '', cycleId: `${kind}-${this.#now()}` };
+    const identity = {
+      component: this.#receiver,
+      pool: '',
+      cycleId: `${kind}-${attributes.source ?? 'config'}-${this.#now()}`,
+    };
     const record = attestationRecord(kind, clock.now(), identity, attributes, this.#resource, level);
     logger[level](body, record.attributes);
     this.#send(record, undefined);
@@ -433,9 +432,4 @@ function ownOf({ resource, scopeMetrics }: ResourceMetrics, receiver: string): R
 
 function targetOf({ attributes }: Resource): string {
   return String(attributes['attestation.pool'] ?? 'sources');
-}
-
-/** What makes a pool another one than it was. */
-function digestOf(one: ModelSettings, { strategy, verification }: AttestationConfig): string {
-  return JSON.stringify({ strategy, verification, ...one });
 }

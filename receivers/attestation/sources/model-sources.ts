@@ -28,8 +28,9 @@ export interface SourceView {
 
 interface Source {
   readonly settings: SourceSettings;
-  models: readonly ModelSettings[] | undefined;
+  models: readonly ModelSettings[];
   etag: string | undefined;
+  /** When it answered last. */
   readAt: number | undefined;
   error: string;
 }
@@ -50,24 +51,24 @@ export class ModelSources {
     this.#host = host;
     this.#onRead = onRead;
     this.#sources = config.sources.map((settings) => ({
-      ...{ settings, models: undefined, etag: undefined, readAt: undefined, error: '' },
+      ...{ settings, models: [], etag: undefined, readAt: undefined, error: '' },
     }));
   }
 
   get models(): readonly ModelSettings[] {
-    return this.#sources.flatMap(({ models }) => models ?? []);
+    return this.#sources.flatMap(({ models }) => models);
   }
 
-  /** Whether each source has answered, or failed, at least once. */
-  get areAllRead(): boolean {
-    return this.#sources.every(({ models }) => models !== undefined);
+  /** Whether each source has answered at least once: until then it may name what nobody else does. */
+  get haveAllAnswered(): boolean {
+    return this.#sources.every(({ readAt }) => readAt !== undefined);
   }
 
   get views(): readonly SourceView[] {
     const now = this.#host.clock.monotonic();
     return this.#sources.map(({ settings, models, readAt, error }, index) => ({
       name: nameOf(settings, index),
-      models: models?.length ?? 0,
+      models: models.length,
       ageMs: readAt === undefined ? undefined : now - readAt,
       error,
     }));
@@ -103,7 +104,7 @@ export class ModelSources {
 
   #take(source: Source, index: number, answer: SourceAnswer, signal: AbortSignal): void {
     if (signal.aborted) return;
-    const before = source.models ?? [];
+    const before = source.models;
     const counts = {
       source: nameOf(source.settings, index),
       total: before.length,
@@ -122,7 +123,6 @@ export class ModelSources {
     if (error !== '' || 'error' in answer) {
       const isFirst = source.error === '';
       source.error = error;
-      source.models ??= [];
       if (isFirst) this.#onRead({ ...counts, error });
       return;
     }

@@ -138,3 +138,41 @@ test('an authority that can no longer be read is no fault of the peer, and nothi
   await writeFile(file, fleet.tlsCa);
   assert.ok((await scene.next(1.2 * REFRESH_MS)).successful_calls > 0);
 });
+
+test('several algorithms are turned from cycle to cycle, so each index is asked for each', async (t) => {
+  const scene = await attestedScene(t, {
+    ...{ fleet: { n: 2 }, models: [{ strategy: 'index_sni' }] },
+    config: { ...BINDING, records: { probes: true } },
+  });
+  await scene.cycle();
+  await scene.next();
+  await scene.until(() => scene.events('attestation.probe').length === 4);
+  assert.deepEqual(
+    scene.events('attestation.probe').map((probe) => [probe['via.index'], probe.algo]),
+    [
+      [0, 'ecdsa'],
+      [1, 'ed25519'],
+      [0, 'ed25519'],
+      [1, 'ecdsa'],
+    ],
+  );
+});
+
+test('a sample goes on in rounds until its bound is met, and no further', async (t) => {
+  const calls = async (config: Record<string, unknown>, fault = false, declared?: number) => {
+    const fleet = await startAttestedFleet({ n: 3 });
+    t.after(() => fleet.stop());
+    if (fault) fleet.fault('all', { status: 500 });
+    const scene = await attestedScene(t, {
+      ...{ fleet, models: [{ declared }] },
+      config: { ...BINDING, per_host_concurrency: 1, initial: { launch_stagger: '0s' }, ...config },
+    });
+    return (await scene.cycle()).calls;
+  };
+  assert.equal(await calls({}), 20, 'at most max_calls');
+  assert.equal(await calls({ sampling: { adaptive: false } }), 5, 'one round');
+  assert.equal(await calls({}, false, 3), 5, 'all that are declared');
+  assert.equal(await calls({}, true), 5, 'a round without success is the last');
+  // After three new keys: 1 - 0.05^(1/n) <= 0.3 from 9 draws in vain on, which are there after three rounds.
+  assert.equal(await calls({ sampling: { unseen_mass: 0.3 } }), 15, 'little is left to expect');
+});

@@ -10,6 +10,7 @@ import { startAttestedFleet } from '../../simulators/attested-fleet/fleet.ts';
 import { attestedScene, type Cycle, REFRESH_MS } from '../../support/attested-scene.ts';
 import { MemoryKeyValue } from '../../support/endpoint-sources.ts';
 import { settle } from '../../support/fake-clock.ts';
+import { jumpClock } from '../../support/jump-clock.ts';
 import { temporaryDirectory } from '../../support/storage.ts';
 
 const { RUNS = 100, SEED = Date.now() % 1_000_000 } = process.env;
@@ -302,4 +303,117 @@ test('what changes about one pool disturbs no other, and keeps its pins', async 
   const { body: page } = await scene.ask('GET', '/api/monitoring/attestation/a/pins');
   assert.equal((page as { pins: string[] }).pins.length, 2);
   assert.deepEqual(scene.events('attestation.backend.evicted'), []);
+});
+
+test('a source that is away at a start costs no pool its pins', async (t) => {
+  const fleet = await startAttestedFleet({ n: 2 });
+  let status = 200;
+  let requests = 0;
+  const server = createServer((_, response) => {
+    requests++;
+    response.writeHead(status).end(JSON.stringify([{ model: 'glm', url: fleet.url('glm') }]));
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(async () => {
+    await fleet.stop();
+    server.close();
+    server.closeAllConnections();
+  });
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  const store = new MemoryKeyValue();
+  const options = {
+    ...{ fleet, store, models: [] },
+    config: { ...BINDING, strategy: 'index_sni', sources: [{ http: { url } }] },
+  };
+  const first = await attestedScene(t, options);
+  assert.equal((await first.cycle()).total_pinned, 2);
+  await first.stop();
+  status = 500;
+  const second = await attestedScene(t, options);
+  await second.until(() => second.events('attestation.source.failed').length === 1);
+  await second.pass(0);
+  assert.equal(store.values.size, 1);
+  status = 200;
+  const before = requests;
+  await second.pass(REFRESH_MS);
+  while (requests === before) await settle();
+  assert.equal((await second.cycle()).new_fingerprints, 0);
+});
+
+test('what is told of sources says what was skipped, and no record passes for another', async (t) => {
+  const folder = await temporaryDirectory(t);
+  const files = ['one.yaml', 'two.yaml'].map((name) => join(folder, name));
+  const entry = (model: string) => `- { model: ${model}, name: a, url: "https://${model}.fleet.localhost:1" }\n`;
+  await writeFile(files[0]!, entry('a') + entry('b'));
+  await writeFile(files[1]!, entry('c'));
+  const clock = jumpClock();
+  const still = { ...clock, now: () => 1_764_000_000_000_000_000n };
+  const scene = await attestedScene(t, {
+    ...{ fleet: { n: 1 }, models: [], clock: still },
+    config: { ...BINDING, sources: files.map((file) => ({ file })) },
+  });
+  await scene.until(() => scene.events('attestation.source.loaded').length === 2);
+  const loaded = scene.events('attestation.source.loaded');
+  assert.equal(loaded.at(-1)!.skipped, 2);
+  assert.equal(new Set(loaded.map((one) => one['log.record.uid'])).size, 2);
+});
+
+test('each attempt to deliver a record gives it the same uid', async (t) => {
+  const offered = new Map<string, Set<unknown>>();
+  let refused = 0;
+  const scene = await attestedScene(t, {
+    config: BINDING,
+    onBatch: (records) => {
+      for (const { attributes } of records) {
+        const id = String(attributes['attestation.cycle.id'] ?? '');
+        if (id !== '') offered.set(id, (offered.get(id) ?? new Set()).add(attributes['log.record.uid']));
+      }
+      if (refused++ < 2) throw new Error('down');
+    },
+  });
+  while (refused < 1) await settle();
+  while (refused < 3) {
+    scene.clock.jump(30_000);
+    await settle();
+  }
+  await scene.cycle();
+  for (const uids of offered.values()) assert.equal(uids.size, 1);
+});
+
+test('two hundred pools are shown at once, and quickly', async (t) => {
+  const fleet = await startAttestedFleet({ n: 1 });
+  t.after(() => fleet.stop());
+  const models = Array.from({ length: 200 }, (_, n) => ({ name: `p${String(n).padStart(3, '0')}`, model: `m${n}` }));
+  const scene = await attestedScene(t, { fleet, models, config: { ...BINDING, cumulative: { model_stagger: '0s' } } });
+  for (let n = 0; n < 200; n++) await scene.cycle();
+  const began = performance.now();
+  const { body } = await scene.ask('GET', '/api/monitoring/attestation');
+  const text = JSON.stringify(body);
+  const ms = performance.now() - began;
+  const { pools } = JSON.parse(text) as { pools: { pool: string; state: string }[] };
+  assert.deepEqual(
+    pools.map(({ pool }) => pool),
+    models.map(({ name }) => name),
+  );
+  assert.ok(pools.every(({ state }) => state === 'pinned'));
+  // A busy machine takes longer than the 50 ms that it may take.
+  assert.ok(ms < 200, `${ms}`);
+});
+
+test('a platform below the newest level is accepted when somebody says so, and its advisories are told', async (t) => {
+  const fleet = await startAttestedFleet({ n: 1 });
+  t.after(() => fleet.stop());
+  fleet.pccsControl.setTcb('SWHardeningNeeded', ['INTEL-SA-00615']);
+  const scene = await attestedScene(t, {
+    ...{ fleet, models: [{ strategy: 'index_sni' }] },
+    config: { records: { probes: true }, verification: { accept_tcb: ['UpToDate', 'SWHardeningNeeded'] } },
+  });
+  const cycle = await scene.cycle();
+  assert.deepEqual(cycle.failure_reasons, []);
+  await scene.until(() => scene.events('attestation.backend.discovered').length === 1);
+  assert.equal(scene.events('attestation.backend.discovered')[0]!['tee.tcb.status'], 'SWHardeningNeeded');
+  const [probe] = scene.events('attestation.probe');
+  assert.deepEqual([probe!.tcb_status, probe!.advisory_ids], ['SWHardeningNeeded', ['INTEL-SA-00615']]);
+  const [pin] = (await scene.view()).pins;
+  assert.deepEqual([pin.tcbStatus, pin.advisoryIds], ['SWHardeningNeeded', ['INTEL-SA-00615']]);
 });
