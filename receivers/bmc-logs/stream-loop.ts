@@ -1,16 +1,16 @@
-import type { Client } from 'undici';
 import type { Host } from '../../src/component/component.ts';
 import { NO_LONGER_NEEDED } from '../../src/component/deadline.ts';
 import { Signpost } from '../../src/resilience/signpost.ts';
 import type { Capabilities } from './capabilities.ts';
-import { type ConnectErrorType, type ConnectOutcome, classifyError, mayBlameFilter } from './classify-connect.ts';
-import { MAX_REDIRECTS, type RedfishClient } from './client/redfish-client.ts';
+import { type ConnectErrorType, type ConnectOutcome, classifyError } from './classify-connect.ts';
+import type { RedfishClient } from './client/redfish-client.ts';
 import type { RequestLimiter } from './client/request-limiter.ts';
 import type { BmcLogsConfig } from './config.ts';
 import type { EndpointConfig } from './endpoint-settings.ts';
 import type { EndpointEvents, TrialTrigger } from './events.ts';
 import type { ModeMachine, Transition } from './mode-machine.ts';
-import { type EventStream, openStream, type StreamEnd } from './stream/event-stream.ts';
+import { connectStream } from './stream/connect-stream.ts';
+import type { EventStream, StreamEnd } from './stream/event-stream.ts';
 import type { StreamReader } from './stream-reader.ts';
 
 export interface StreamLoopOptions {
@@ -185,49 +185,15 @@ export class StreamLoop {
   }
 
   async #connect(signal: AbortSignal): Promise<EventStream | ConnectOutcome> {
-    const { capabilities, client, config } = this.#options;
+    const { capabilities, machine, onAlive } = this.#options;
     const found = await capabilities.eventStream(signal);
     if ('unsupported' in found) return { kind: 'unsupported', why: found.unsupported };
-    const { filter } = config.sse;
-    const opened = await this.#open(withFilter(client.resolve(found.uri), filter));
-    const isFilterToBlame = filter !== '' && 'kind' in opened && mayBlameFilter(opened);
-    return isFilterToBlame ? await this.#open(client.resolve(found.uri)) : opened;
-  }
-
-  async #open(first: URL): Promise<EventStream | ConnectOutcome> {
-    const { client, signal, limiter } = this.#options;
-    let url = first;
-    for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
-      await limiter.pass(signal);
-      const { opened } = await client.credentials.prove(signal, async (proof) => {
-        const answer = await this.#request(url, proof);
-        return { status: statusOf(answer), opened: answer };
-      });
-      if (!('location' in opened)) return opened;
-      url = client.resolve(opened.location, url);
-    }
-    return { kind: 'failure', type: 'http_4xx', why: 'the stream URI redirects without end' };
-  }
-
-  async #request(url: URL, proof: Readonly<Record<string, string>>): ReturnType<typeof openStream> {
-    const { config, endpoint, host, client: redfish, machine, onAlive, signal } = this.#options;
-    const open = (client: Client) =>
-      openStream({
-        ...{ endpoint, client, url, proof, signal },
-        lastEventId: this.#lastEventId,
-        headerTimeoutMs: config.sse.header_timeout,
-        idleTimeoutMs: config.sse.idle_timeout,
-        clock: host.clock,
-        onRetry: (ms) => machine.serverRetry(ms),
-        onBytes: onAlive,
-      });
-    const { client, isReused } = redfish.handOver();
-    const answer = await open(client);
-    // A connection that the BMC closed while it was idle says nothing about the BMC: once more on a new one.
-    const isStale = isReused && 'kind' in answer && answer.kind === 'failure' && answer.type === 'refused';
-    if (!isStale || signal.aborted) return answer;
-    redfish.releaseIdle();
-    return open(redfish.handOver().client);
+    return await connectStream(found.uri, {
+      ...this.#options,
+      ...{ clock: this.#options.host.clock, settings: this.#options.config.sse, lastEventId: this.#lastEventId },
+      onRetry: (ms) => machine.serverRetry(ms),
+      onBytes: onAlive,
+    });
   }
 
   /** Reads an open stream to its end. */
@@ -313,18 +279,4 @@ export class StreamLoop {
 /** A fault that one cause may give to many BMCs at once; a wrong password or certificate is no incident. */
 function isOfNetwork(type: ConnectErrorType): boolean {
   return ['dns', 'refused', 'timeout_connect', 'timeout_headers', 'http_5xx'].includes(type);
-}
-
-/** HTTP status of an attempt; 0 when there was no answer. */
-function statusOf(answer: Awaited<ReturnType<typeof openStream>>): number {
-  if ('location' in answer) return 307;
-  if (!('kind' in answer)) return 200;
-  return answer.kind === 'not_sent' ? 0 : (answer.status ?? 0);
-}
-
-function withFilter(url: URL, filter: string): URL {
-  if (filter === '') return url;
-  const filtered = new URL(url);
-  filtered.search = `${url.search === '' ? '?' : `${url.search}&`}$filter=${encodeURIComponent(filter)}`;
-  return filtered;
 }

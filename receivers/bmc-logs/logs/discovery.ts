@@ -62,10 +62,7 @@ export async function readRoot(client: RedfishClient, signal: AbortSignal): Prom
   }
 }
 
-/**
- * Where the BMC streams events, from its EventService.
- * @see DSP0266 "Server-sent events"; iDRAC advertises a URI while its EventService is disabled
- */
+/** Where the BMC streams events, from its EventService. */
 export async function readEventStream(
   client: RedfishClient,
   root: JsonObject,
@@ -73,7 +70,14 @@ export async function readEventStream(
 ): Promise<EventStreamCapability> {
   const link = linkOf(root.EventService);
   if (link === undefined) return { unsupported: 'no EventService' };
-  const { body } = await client.get(link, signal);
+  return eventStreamOf((await client.get(link, signal)).body);
+}
+
+/**
+ * What an EventService says of streaming.
+ * @see DSP0266 "Server-sent events"; iDRAC advertises a URI while its EventService is disabled
+ */
+export function eventStreamOf(body: JsonObject): EventStreamCapability {
   const state = isObject(body.Status) ? body.Status.State : undefined;
   if (body.ServiceEnabled === false) return { unsupported: 'EventService is disabled' };
   if (state === 'Disabled' || state === 'Absent') return { unsupported: `EventService state is ${state}` };
