@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { components } from './commands/components.ts';
 import { printConfig } from './commands/print-config.ts';
+import { runProbeCommand } from './commands/probe.ts';
 import { readConfig, readFactories } from './commands/read-config.ts';
 import { run } from './commands/run.ts';
 import { schema } from './commands/schema.ts';
@@ -23,6 +24,7 @@ Commands:
   print-config   the configuration as it is understood         outband print-config --config otel-config.yaml --defaults
   components     what this agent is built of                   outband components
   status         targets of a running agent                    outband status --failing
+  probe          what it would make of one BMC, and why        outband probe https://10.0.0.1 --username root
   schema         JSON Schema of the configuration              outband schema > otel-config.schema.json
   dlq            lists, shows, redrives, drops dead letters    outband dlq list --config otel-config.yaml
 
@@ -38,7 +40,7 @@ Flags:
 Exit codes: 0 done, 1 failed, 2 wrong usage.
 `;
 
-const COMMANDS = ['run', 'validate', 'print-config', 'components', 'schema', 'status', 'dlq'] as const;
+const COMMANDS = ['run', 'validate', 'print-config', 'components', 'schema', 'status', 'probe', 'dlq'] as const;
 const FORMATS = ['yaml', 'json'] as const;
 
 /**
@@ -59,6 +61,7 @@ export async function runCommand(args: readonly string[], exit: (code: number) =
 
 async function dispatch(args: readonly string[], exit: (code: number) => never): Promise<number> {
   if (args[0] === 'dlq') return await deadLetters(args.slice(1));
+  if (args[0] === 'probe') return await runProbeCommand(args.slice(1));
   if (args[0] === 'status') return await runStatusCommand(args.slice(1));
   const {
     command,

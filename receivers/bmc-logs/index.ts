@@ -1,6 +1,7 @@
 import { defineReceiver, type ExtensionReference } from '../../src/component/factory.ts';
 import { bmcLogsConfig } from './config.ts';
 import { METRICS } from './metrics.ts';
+import { probe } from './probe/probe.ts';
 import { BmcLogsReceiver } from './receiver.ts';
 
 /** The extension that an `auth` section names, if it names one. */
@@ -24,5 +25,6 @@ export default defineReceiver({
     ...listOf(endpoints).flatMap((one, index) => authenticator(['endpoints', index], one?.auth)),
     ...listOf(http_discovery).flatMap((one, index) => authenticator(['http_discovery', index], one?.auth)),
   ],
+  probe,
   create: ({ id, config, host, next }) => new BmcLogsReceiver(id, config, host, next),
 });

@@ -36,6 +36,11 @@ export function objectsOf(value: Json | undefined): JsonObject[] {
   return Array.isArray(value) ? value.filter(isObject) : [];
 }
 
+/** Whether a member of a collection of entries is only a link to its entry. */
+export function isOnlyLink(member: JsonObject): boolean {
+  return member['@odata.id'] !== undefined && member.Id === undefined && member.Created === undefined;
+}
+
 /**
  * Parses JSON of a BMC. A byte order mark is skipped. Raw control characters inside strings are escaped and parsed once more (some firmware writes
  * a line break as it is).

@@ -1,9 +1,11 @@
 import type { z } from 'zod';
+import type { Clock } from './clock.ts';
 import type { Component, Host } from './component.ts';
 import type { NextConsumers } from './consumer.ts';
 import type { Sender } from './exporter.ts';
 import type { ComponentId } from './id.ts';
 import type { MetricDoc } from './metric-doc.ts';
+import type { Secret } from './secret.ts';
 
 /** What a pipeline carries. */
 export type Signal = 'logs' | 'metrics';
@@ -41,11 +43,41 @@ interface CreateOptions<Config> {
   readonly host: Host;
 }
 
+/** One answer of a probe. */
+export interface Finding {
+  readonly topic: string;
+  /** `fail`: the receiver cannot work like this; `warn`: it can, and somebody should look. */
+  readonly verdict: 'ok' | 'warn' | 'fail';
+  /** One or two sentences, or a block to paste. */
+  readonly text: string;
+  /** The same for programs. */
+  readonly details?: Readonly<Record<string, unknown>>;
+}
+
+export interface ProbeOptions {
+  /** `https://host[:port]` of the peer. */
+  readonly address: string;
+  readonly account?: { readonly username: string; readonly password: Secret };
+  /** In the words of the receiver's `tls` section. */
+  readonly tls: Readonly<Record<string, unknown>>;
+  /** Whether a session may be made, and a stream tried. */
+  readonly withSession: boolean;
+  readonly withStream: boolean;
+  readonly clock: Clock;
+  /** Ends the probe; what it has opened is closed all the same. */
+  readonly signal: AbortSignal;
+}
+
 /** `create` is called once per id, for all signals that its pipelines give it. It opens nothing: `start` does. */
 export interface ReceiverFactory<Config = unknown> extends FactoryBase<Config> {
   readonly kind: 'receiver';
   readonly stability: Partial<Record<Signal, Stability>>;
   create(options: CreateOptions<Config> & { readonly next: NextConsumers }): Component;
+  /**
+   * Looks at one peer with the receiver's own judgement, without an agent: for the command `probe`. It leaves nothing behind.
+   * @throws OutbandError `config_value` for settings that the receiver would not take
+   */
+  probe?(options: ProbeOptions): AsyncIterable<Finding>;
 }
 
 /** `create` is called once per pipeline: `next` has one consumer, and the processor offers the same one. */

@@ -1,7 +1,7 @@
 import { OutbandError } from '../../../src/component/errors.ts';
 import type { RedfishClient } from '../client/redfish-client.ts';
 import { fromEntry, type Happening } from '../happening.ts';
-import { type JsonObject, objectsOf, textOf } from '../json.ts';
+import { isOnlyLink, type JsonObject, objectsOf, textOf } from '../json.ts';
 import { eventTime } from '../record/time.ts';
 import { type LogReset, rankOf, type ServiceCursor, type Survey, type Twins } from './cursor.ts';
 import { type LogService, pathOfMember } from './discovery.ts';
@@ -341,8 +341,4 @@ async function fetchMembers(members: readonly JsonObject[], options: ReadOptions
     else error ??= answer.reason;
   }
   return { fetched, known: links.length - wanted.length, cut: now.length < wanted.length, error };
-}
-
-function isOnlyLink(member: JsonObject): boolean {
-  return member['@odata.id'] !== undefined && member.Id === undefined && member.Created === undefined;
 }
