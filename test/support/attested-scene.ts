@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
+import type { ResourceMetrics } from '@opentelemetry/sdk-metrics';
 import attestation from '../../receivers/attestation/index.ts';
 import { type AttestationParts, AttestationReceiver } from '../../receivers/attestation/receiver.ts';
 import type { Component } from '../../src/component/component.ts';
@@ -29,6 +30,8 @@ export interface AttestedSceneOptions {
   readonly models?: readonly Record<string, unknown>[];
   readonly parts?: AttestationParts;
   readonly store?: KeyValue;
+  /** Takes the receiver's own metrics. */
+  readonly onMetrics?: (metrics: ResourceMetrics) => Promise<void>;
   /** What an `authenticator` names. */
   readonly extension?: Component;
   readonly clock?: JumpClock;
@@ -101,6 +104,7 @@ export async function attestedScene(t: TestContext, options: AttestedSceneOption
       ...(store && { storage: { keyValue: () => store } as never }),
     }),
     ...(options.extension && { extension: () => options.extension! }),
+    ownMetrics: { collect: async () => (await metrics.reader.collect()).resourceMetrics },
   };
   const models = (options.models ?? [{}]).map((one, index) => ({
     ...{
@@ -134,6 +138,7 @@ export async function attestedScene(t: TestContext, options: AttestedSceneOption
           watchers.notify();
         },
       },
+      ...(options.onMetrics && { metrics: { consumeMetrics: options.onMetrics } }),
     },
     options.parts,
   );
