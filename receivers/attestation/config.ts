@@ -13,7 +13,7 @@ import {
 } from '../../src/config/schema/values.ts';
 import { poolKey, poolName } from './pool-name.ts';
 import { ALGORITHMS } from './probe/result.ts';
-import { auth, headers, httpUrl } from './settings.ts';
+import { auth, headers, safeUrl } from './settings.ts';
 import { verification } from './verification/config.ts';
 
 export const STRATEGIES = ['sample', 'index_sni', 'addresses'] as const;
@@ -84,9 +84,7 @@ const source = z
     file: text().optional().describe('YAML or JSON file with a list of models.'),
     http: z
       .strictObject({
-        url: httpUrl()
-          .refine(isSafeUrl, { error: 'must be https, or http on the loopback' })
-          .describe('Answers a list of models as JSON.'),
+        url: safeUrl().describe('Answers a list of models as JSON.'),
         headers: headers().describe('Headers of the request.'),
         auth: auth().optional().describe('Account for the request.'),
         timeout: duration().prefault('10s').describe('Time for one answer.'),
@@ -111,12 +109,6 @@ const source = z
   );
 export type SourceSettings = z.output<typeof source>;
 
-function isSafeUrl(value: string): boolean {
-  if (!URL.canParse(value)) return true;
-  const { protocol, hostname } = new URL(value);
-  return protocol === 'https:' || /^(127\.|\[::1\]$|localhost$|.*\.localhost$)/.test(hostname);
-}
-
 const MAX_CALLS = 256;
 
 const round = (defaults: { readonly calls: number; readonly max: number; readonly concurrency: number }) =>
@@ -127,12 +119,17 @@ const round = (defaults: { readonly calls: number; readonly max: number; readonl
     launch_stagger: duration({ positive: false }).prefault('200ms').describe('Time between two probes of a round.'),
   });
 
-const fraction = (name: string) =>
-  z
-    .number({ error: `must be between 0 and 1` })
-    .check(z.gt(0, { error: 'must be between 0 and 1' }), z.lt(1, { error: 'must be between 0 and 1' }))
-    .describe(name)
-    .meta({ type: 'float64' });
+/** A whole number within its bounds. */
+const whole = (min: number, max: number) => {
+  const error = `must be between ${min} and ${max}`;
+  return z.int({ error }).check(z.gte(min, { error }), z.lte(max, { error })).meta({ type: 'int' });
+};
+
+/** A number above 0 and below its bound. */
+const below = (max: number) => {
+  const error = `must be between 0 and ${max}`;
+  return z.number({ error }).check(z.gt(0, { error }), z.lt(max, { error })).meta({ type: 'float64' });
+};
 
 const settings = z.strictObject({
   models: z.array(model, { error: "expected type 'slice'" }).prefault([]).describe('The pools.'),
@@ -149,8 +146,8 @@ const settings = z.strictObject({
   sampling: z
     .strictObject({
       adaptive: bool().prefault(true).describe('Rounds go on until nothing more is expected. False: one round.'),
-      unseen_mass: fraction('Share of the calls that backends without a pin may get.').prefault(0.1),
-      confidence: fraction('How sure that must be.').prefault(0.95),
+      unseen_mass: below(1).prefault(0.1).describe('Share of the calls that backends without a pin may get.'),
+      confidence: below(1).prefault(0.95).describe('How sure that must be.'),
       window: duration().prefault('2h').describe('How long a draw counts.'),
     })
     .prefault({})
@@ -167,11 +164,8 @@ const settings = z.strictObject({
     .prefault('2MiB')
     .describe('Largest report, on the wire and decoded.'),
   max_inflight_probes: intBetween(1, 256).prefault(32).describe('Probes at once, over all pools.'),
-  per_host_concurrency: z
-    .int({ error: 'must be between 1 and 64' })
-    .check(z.gte(1, { error: 'must be between 1 and 64' }), z.lte(64, { error: 'must be between 1 and 64' }))
+  per_host_concurrency: whole(1, 64)
     .prefault(5)
-    .meta({ type: 'int' })
     .describe('Probes at once per host of a URL. To one index or address: always 1.'),
   jitter: numberBetween(0, 0.5)
     .prefault(0.1)
@@ -225,24 +219,14 @@ const settings = z.strictObject({
     .strictObject({
       enabled: bool().prefault(true).describe('Whether clients may report keys that they met.'),
       min_interval: duration().prefault('10s').describe('Time between two cycles that look for them.'),
-      max: z
-        .int({ error: 'must be between 1 and 1024' })
-        .check(z.gte(1, { error: 'must be between 1 and 1024' }), z.lte(1_024, { error: 'must be between 1 and 1024' }))
-        .prefault(64)
-        .meta({ type: 'int' })
-        .describe('Most that are looked for at once, per pool.'),
+      max: whole(1, 1_024).prefault(64).describe('Most that are looked for at once, per pool.'),
       ttl: duration().prefault('1h').describe('Time after which one is forgotten.'),
     })
     .prefault({})
     .describe('Keys that clients met and nobody proved yet.'),
   stall: z
     .strictObject({
-      p: z
-        .number({ error: 'must be between 0 and 0.5' })
-        .check(z.gt(0, { error: 'must be between 0 and 0.5' }), z.lt(0.5, { error: 'must be between 0 and 0.5' }))
-        .prefault(0.01)
-        .meta({ type: 'float64' })
-        .describe('Less likely than this is no chance.'),
+      p: below(0.5).prefault(0.01).describe('Less likely than this is no chance.'),
       min_draws: intBetween(5, 1_000).prefault(10).describe('Fewer draws say nothing about the balancer.'),
       cycles: intBetween(1, 1_000).prefault(2).describe('Cycles in a row without success, or with backends missing.'),
     })

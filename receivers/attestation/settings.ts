@@ -13,6 +13,17 @@ export function httpUrl() {
   );
 }
 
+/** The URL of a service whose answers nobody signs: plain HTTP only where nobody else is on the way. */
+export function safeUrl() {
+  return httpUrl().refine(isSafe, { error: 'must be https, or http on the loopback' });
+}
+
+function isSafe(value: string): boolean {
+  if (!URL.canParse(value)) return true;
+  const { protocol, hostname } = new URL(value);
+  return protocol === 'https:' || /^(127\.|\[::1\]$|(.*\.)?localhost$)/.test(hostname);
+}
+
 /** Header values may hold a key. */
 export function headers() {
   return z

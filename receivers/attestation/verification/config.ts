@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { bool, duration, text, wordOf } from '../../../src/config/schema/values.ts';
-import { headers, httpUrl } from '../settings.ts';
+import { headers, httpUrl, safeUrl } from '../settings.ts';
 
 export const MODES = ['none', 'binding', 'dcap'] as const;
 export type VerificationMode = (typeof MODES)[number];
@@ -41,7 +41,7 @@ const gpu = z
   .strictObject({
     mode: wordOf('off', 'optional', 'required').prefault('off').describe('Whether evidence of GPUs is verified.'),
     nras_url: httpUrl().optional().describe("Where NVIDIA's Remote Attestation Service takes evidence."),
-    jwks_url: httpUrl().optional().describe('Keys of its tokens.'),
+    jwks_url: safeUrl().optional().describe('Keys of its tokens.'),
     issuer: text().optional().describe('Issuer of its tokens.'),
     timeout: duration().prefault('30s').describe('Time for one answer.'),
   })

@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import attestation from '../../../receivers/attestation/index.ts';
 import { startAttestedFleet } from '../../simulators/attested-fleet/fleet.ts';
 import { attestedScene, type Cycle, REFRESH_MS } from '../../support/attested-scene.ts';
 import { MemoryKeyValue } from '../../support/endpoint-sources.ts';
@@ -416,4 +417,16 @@ test('a platform below the newest level is accepted when somebody says so, and i
   assert.deepEqual([probe!.tcb_status, probe!.advisory_ids], ['SWHardeningNeeded', ['INTEL-SA-00615']]);
   const [pin] = (await scene.view()).pins;
   assert.deepEqual([pin.tcbStatus, pin.advisoryIds], ['SWHardeningNeeded', ['INTEL-SA-00615']]);
+});
+
+test('keys that prove tokens are not taken from a wire that others may write on', () => {
+  const gpu = (jwks_url: string) => ({ mode: 'required', nras_url: 'https://a.example', jwks_url, issuer: 'x' });
+  const isAccepted = (jwks_url: string) =>
+    attestation.schema.safeParse({
+      models: [{ model: 'm', url: 'https://a.b.example' }],
+      verification: { mode: 'binding', gpu: gpu(jwks_url) },
+    }).success;
+  assert.equal(isAccepted('http://keys.example/jwks'), false);
+  assert.equal(isAccepted('https://keys.example/jwks'), true);
+  assert.equal(isAccepted('http://127.0.0.1:1/jwks'), true);
 });
