@@ -16,8 +16,8 @@ export interface CountRequest {
 }
 
 /** `zero`: there is nobody to ask by index. */
-export const COUNT_ERRORS = ['connect', 'timeout', 'status', 'malformed', 'zero'] as const;
-export type BackendCount = { readonly healthy: number } | { readonly error: (typeof COUNT_ERRORS)[number] };
+export type CountError = 'connect' | 'timeout' | 'status' | 'malformed' | 'zero';
+export type BackendCount = { readonly healthy: number } | { readonly error: CountError };
 
 /** How many backends the proxy has for a pool, as it says at its base name. Never rejects. */
 export async function readBackendCount({ host, port, path, ...rest }: CountRequest): Promise<BackendCount> {

@@ -1,11 +1,9 @@
-import type { SecureContext } from 'node:tls';
 import { aborted } from '../../src/component/aborted.ts';
 import type { Clock } from '../../src/component/clock.ts';
 import { deadline } from '../../src/component/deadline.ts';
 import { Semaphore } from '../../src/resilience/semaphore.ts';
-import { type BackendCount, readBackendCount } from './backend-count.ts';
-import type { AttestationConfig, Strategy } from './config.ts';
-import { parseAddress } from './config.ts';
+import { type BackendCount, type CountError, readBackendCount } from './backend-count.ts';
+import { type AttestationConfig, parseAddress, type Strategy } from './config.ts';
 import type { CountBlocker } from './diagnosis/coverage.ts';
 import { identityOf } from './pins/pin-set.ts';
 import { resolveHost } from './probe/connection.ts';
@@ -45,7 +43,7 @@ export interface CycleReport {
   readonly strategy: Strategy;
   readonly declared: number | undefined;
   readonly declaredSource: 'config' | 'count' | 'addresses' | 'none';
-  readonly countError?: Extract<BackendCount, { error: unknown }>['error'];
+  readonly countError?: CountError;
   readonly count: readonly CountBlocker[];
   /** What the proxy counted, for the next cycle. */
   readonly counted?: number;
@@ -106,7 +104,7 @@ export async function runCycle(options: CycleOptions): Promise<CycleReport> {
 }
 
 /** Calls to the name, in rounds, until nothing more is to be expected. */
-async function sample(options: CycleOptions, countError?: CycleReport['countError']): Promise<CycleReport> {
+async function sample(options: CycleOptions, countError?: CountError): Promise<CycleReport> {
   const { pool, config, isInitial, signal, unseenAfter } = options;
   const { calls, max_calls, launch_stagger } = isInitial ? config.initial : config.cumulative;
   const { adaptive, unseen_mass } = config.sampling;
@@ -171,7 +169,7 @@ async function enumerateIndexes(options: CycleOptions): Promise<CycleReport> {
 
 function askCount({ pool, config, prober, clock, signal }: CycleOptions): Promise<BackendCount> {
   const { count_path: path, timeout: timeoutMs } = config.index_sni;
-  const secureContext: () => Promise<SecureContext> = () => prober.secureContext();
+  const secureContext = () => prober.secureContext();
   return readBackendCount({ host: pool.host, port: pool.port, path, timeoutMs, clock, signal, secureContext });
 }
 

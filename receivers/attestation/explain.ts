@@ -93,10 +93,11 @@ function advice(isEnumerating: boolean): string {
   return isEnumerating ? '' : ' Use index_sni or addresses.';
 }
 
-function restOf({ coverage, blockers, unseenMassUpper, countError, isSkewed }: Explained): string {
+function restOf(pool: Explained): string {
+  const { coverage, blockers, unseenMassUpper, countError, isSkewed } = pool;
   if (countError !== undefined)
     return `The number of backends could not be read (${countError}), so this cycle was a sample.`;
-  if (blockers.includes('below_declared')) return BLOCKER_TEXTS.below_declared({} as Explained);
+  if (blockers.includes('below_declared')) return BLOCKER_TEXTS.below_declared(pool);
   const share = `${Math.round(unseenMassUpper * 100)} %`;
   return coverage === 'probable'
     ? `Backends without a pin get at most ${share} of the calls.`

@@ -103,15 +103,9 @@ export function judgeCycle(
     recentIdentities: identitiesSince(pins, now - RECENT_INTERVALS * config.refresh_interval),
   });
   const stallInput = {
-    ...{
-      known,
-      declared,
-      isCandidateOpen,
-      drawsSinceNew: drawsInVain(window, candidates, now),
-      balance,
-      isEnumerating,
-    },
+    ...{ known, declared, isCandidateOpen, balance, isEnumerating },
     ...{ incompleteCycles: incomplete, fruitlessCycles: fruitless },
+    drawsSinceNew: drawsInVain(window, candidates, now),
     isFailing: counts.failedCalls + counts.verifyFailures > 0,
   };
   const stall = judgeStall(before.stall, stallInput, config.stall);

@@ -16,7 +16,7 @@ export function poolName({
 }): string {
   if (name !== undefined) return name;
   const { hostname, port } = new URL(url);
-  const host = shownHost(hostname);
+  const host = isIpHost(hostname) ? `ip-${digest(hostname).slice(0, 8)}` : hostname;
   const whole = `${model}@${host}${port === '' || port === HTTPS_PORT ? '' : `:${port}`}`;
   if (whole.length <= MAX_NAME_CHARS) return whole;
   return `${whole.slice(0, MAX_NAME_CHARS - 9)}~${digest(whole).slice(0, 8)}`;
@@ -25,11 +25,6 @@ export function poolName({
 /** Where the state of a pool is kept: by what it is, not by how it is called. */
 export function poolKey({ model, url }: { readonly model: string; readonly url: string }): string {
   return digest(JSON.stringify([model, url])).slice(0, 32);
-}
-
-/** A host as people may see it. */
-export function shownHost(hostname: string): string {
-  return isIpHost(hostname) ? `ip-${digest(hostname).slice(0, 8)}` : hostname;
 }
 
 export function isIpHost(hostname: string): boolean {

@@ -65,14 +65,6 @@ export function judgeBalance(window: DrawWindow, backends: number, minDraws: num
   return chiSquareTail(seen + unseen, backends - 1) < SKEW_P ? 'skewed' : 'balanced';
 }
 
-/**
- * How likely it is that so many draws found nothing new although some of the backends are not pinned.
- * @param pinned backends, fewer than `backends`
- */
-export function stallProbability(pinned: number, backends: number, drawsSinceNew: number): number {
-  return (pinned / backends) ** drawsSinceNew;
-}
-
 function countsOf({ draws }: DrawWindow): Map<string, number> {
   const counts = new Map<string, number>();
   for (const { fingerprint } of draws) counts.set(fingerprint, (counts.get(fingerprint) ?? 0) + 1);

@@ -1,4 +1,4 @@
-import { type Balance, stallProbability } from './estimates.ts';
+import type { Balance } from './estimates.ts';
 
 export const STALL_CAUSES = ['collapsed', 'failing', 'unseen', 'no_success'] as const;
 export type StallCause = (typeof STALL_CAUSES)[number];
@@ -31,11 +31,12 @@ export interface Stall {
 }
 
 /** @returns how likely so many draws without anything new are; null where nobody says how many backends there are */
-export function stallP({ known, declared, isCandidateOpen, drawsSinceNew }: StallInput): number | null {
-  const backends = backendsOf({ known, declared, isCandidateOpen });
-  return backends === undefined || backends === 0
-    ? null
-    : Math.min(1, stallProbability(known, backends, drawsSinceNew));
+export function stallP({
+  drawsSinceNew,
+  ...pool
+}: Pick<StallInput, 'known' | 'declared' | 'isCandidateOpen' | 'drawsSinceNew'>): number | null {
+  const backends = backendsOf(pool);
+  return backends === undefined || backends === 0 ? null : Math.min(1, (pool.known / backends) ** drawsSinceNew);
 }
 
 /**

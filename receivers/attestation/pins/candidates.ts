@@ -1,5 +1,4 @@
-export const CANDIDATE_RESULTS = ['received', 'pinned', 'rejected', 'not_seen'] as const;
-export type CandidateResult = (typeof CANDIDATE_RESULTS)[number];
+export type CandidateResult = 'received' | 'pinned' | 'rejected' | 'not_seen';
 
 export interface Candidate {
   readonly fingerprint: string;

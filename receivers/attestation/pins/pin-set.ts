@@ -26,15 +26,7 @@ export interface Pin {
 
 export type Pins = ReadonlyMap<string, Pin>;
 
-export const EVICTIONS = [
-  'not_in_complete_set',
-  'ttl',
-  'max_age',
-  'revoked',
-  'policy_changed',
-  'pool_removed',
-] as const;
-export type Eviction = (typeof EVICTIONS)[number];
+export type Eviction = 'not_in_complete_set' | 'ttl' | 'max_age' | 'revoked' | 'policy_changed' | 'pool_removed';
 
 export interface PinRules {
   /** Milliseconds since the last proof after which a pin goes, if others are left. */

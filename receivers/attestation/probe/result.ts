@@ -8,8 +8,7 @@ export type Algorithm = (typeof ALGORITHMS)[number];
  * `verify_failed`: an answer that did not prove the key. `unbound`: a connection without a key of its own. `cancelled`: the
  * agent ended it.
  */
-export const OUTCOMES = ['ok', 'failed', 'verify_failed', 'unbound', 'cancelled'] as const;
-export type ProbeOutcome = (typeof OUTCOMES)[number];
+export type ProbeOutcome = 'ok' | 'failed' | 'verify_failed' | 'unbound' | 'cancelled';
 
 /** Where a probe went: to the name of the pool, to one index of it, or to one address. */
 export type Via = { readonly kind: 'plain' } | { readonly kind: 'index' | 'address'; readonly index: number };

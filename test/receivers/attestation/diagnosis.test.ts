@@ -8,12 +8,13 @@ import {
   judgeCoverage,
 } from '../../../receivers/attestation/diagnosis/coverage.ts';
 import { addDraws, type DrawWindow, EMPTY_WINDOW } from '../../../receivers/attestation/diagnosis/draws.ts';
-import { estimate, judgeBalance, stallProbability } from '../../../receivers/attestation/diagnosis/estimates.ts';
+import { estimate, judgeBalance } from '../../../receivers/attestation/diagnosis/estimates.ts';
 import {
   judgeStall,
   STALL_CAUSES,
   type Stall,
   type StallInput,
+  stallP,
 } from '../../../receivers/attestation/diagnosis/stall.ts';
 import { chiSquareTail } from '../../../receivers/attestation/diagnosis/statistics.ts';
 import { type Explained, explain } from '../../../receivers/attestation/explain.ts';
@@ -113,8 +114,9 @@ test('how many draws it takes to call a silence a stall', () => {
     [3, 10],
     [2, 6],
   ] as const) {
-    assert.ok(stallProbability(known, 5, draws) < 0.01);
-    assert.ok(stallProbability(known, 5, draws - 1) >= 0.01);
+    const after = (drawsSinceNew: number) => stallP({ known, declared: 5, isCandidateOpen: false, drawsSinceNew })!;
+    assert.ok(after(draws) < 0.01);
+    assert.ok(after(draws - 1) >= 0.01);
   }
 });
 
