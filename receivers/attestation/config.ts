@@ -34,18 +34,17 @@ export function parseAddress(value: string): { readonly ip: string; readonly por
   return { ip, port: port === undefined ? undefined : Number(port) };
 }
 
+/** A text that people and URLs can hold: a half of a surrogate pair could only be sent as another character. */
+const label = () =>
+  text().regex(/^[^\p{Cc}\p{Cs}]{1,256}$/u, { error: 'must be 1 to 256 characters without control characters' });
+
 /** One pool, as it stands in the configuration or in a source. */
 export const model = z.strictObject({
-  model: text()
-    .regex(/^\P{Cc}{1,256}$/u, { error: 'must be 1 to 256 characters without control characters' })
-    .describe('Name of the model, as the backends know it.'),
+  model: label().describe('Name of the model, as the backends know it.'),
   url: text()
     .refine(isPoolUrl, { error: 'must be an https URL without credentials' })
     .describe('Where its backends answer: `https://host[:port]`.'),
-  name: text()
-    .regex(/^\P{Cc}{1,256}$/u, { error: 'must be 1 to 256 characters without control characters' })
-    .optional()
-    .describe('Name of the pool. Default: `model@host`.'),
+  name: label().optional().describe('Name of the pool. Default: `model@host`.'),
   declared: intBetween(1, MAX_DECLARED).optional().describe('Backends that there are.'),
   strategy: strategy().optional().describe('Overrides the strategy of the receiver.'),
   addresses: z

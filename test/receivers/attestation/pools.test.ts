@@ -430,3 +430,13 @@ test('keys that prove tokens are not taken from a wire that others may write on'
   assert.equal(isAccepted('https://keys.example/jwks'), true);
   assert.equal(isAccepted('http://127.0.0.1:1/jwks'), true);
 });
+
+test('a name that no URL can hold is a mistake', () => {
+  const isAccepted = (model: string) =>
+    attestation.schema.safeParse({
+      models: [{ model, url: 'https://a.b.example' }],
+      verification: { mode: 'none' },
+    }).success;
+  assert.equal(isAccepted('glm-\u{1f600}'), true);
+  for (const wrong of ['glm-\ud83d', 'a\nb', '', 'x'.repeat(257)]) assert.equal(isAccepted(wrong), false);
+});
