@@ -400,3 +400,18 @@ test('a candidate is forgotten in time, and a stall that it made is over', async
   assert.deepEqual((await scene.view()).candidates, []);
   assert.equal(await scene.metrics.value('outband.attestation.pool.candidates'), 0);
 });
+
+test('draws of before a restart count after it', async (t) => {
+  const store = new MemoryKeyValue();
+  const clock = jumpClock();
+  const fleet = await startAttestedFleet({ clock });
+  t.after(() => fleet.stop());
+  const options = { fleet, clock, store, config: { sampling: { adaptive: false }, per_host_concurrency: 1 } };
+  const first = await attestedScene(t, options);
+  assert.equal((await first.cycle())['attestation.balance'], 'unknown', 'five draws say nothing');
+  await first.stop();
+  const second = await attestedScene(t, options);
+  const cycle = await second.cycle();
+  assert.equal(cycle['attestation.balance'], 'balanced');
+  assert.equal(cycle['attestation.unseen_mass_upper'], Number((1 - 0.05 ** (1 / 5)).toPrecision(6)));
+});
