@@ -179,7 +179,8 @@ async function enumerateAddresses(options: CycleOptions): Promise<CycleReport> {
   // The system may take longer for a name than a cycle, or a stop, has time.
   const resolved = () => Promise.race([resolveHost(pool.host), aborted(signal)]).catch(() => undefined);
   const addresses = pool.addresses ?? (await resolved()) ?? [];
-  const targets = [...new Set(addresses)].map((text) => parseAddress(text)!);
+  const parsed = addresses.map((text) => parseAddress(text)!).map(({ ip, port = pool.port }) => ({ ip, port }));
+  const targets = [...new Map(parsed.map((target) => [`${target.ip} ${target.port}`, target])).values()];
   // A name that does not resolve is told by a probe that fails.
   if (targets.length === 0) return sample(options);
   const plans = targets.map(({ ip, port }, index) => ({

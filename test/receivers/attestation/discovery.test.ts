@@ -279,3 +279,15 @@ test('hashes without measurements are warned about, and measurements are held', 
   assert.match(cycle.failure_reasons[0], /^verify: measurement: (mrtd|rtmr[012])$/);
   assert.deepEqual(await strict.pins(), []);
 });
+
+test('an address that is listed in two ways is one backend', async (t) => {
+  const fleet = await startAttestedFleet({ n: 1 });
+  t.after(() => fleet.stop());
+  const scene = await attestedScene(t, {
+    ...{ fleet, models: [{ strategy: 'addresses', addresses: ['127.0.0.1', `127.0.0.1:${fleet.port}`] }] },
+    config: { verification: { mode: 'binding' } },
+  });
+  const cycle = await scene.cycle();
+  assert.deepEqual([cycle.calls, cycle['attestation.declared']], [1, 1]);
+  assert.equal(cycle['attestation.coverage'], 'complete');
+});
