@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { startAttestedFleet } from '../../simulators/attested-fleet/fleet.ts';
+import { type Connect, openConnection } from '../../../receivers/attestation/probe/connection.ts';
+import { type AttestedFleet, startAttestedFleet } from '../../simulators/attested-fleet/fleet.ts';
 import { collapsing, leastConnections, roundRobin, starve, uniform } from '../../simulators/attested-fleet/policies.ts';
 import { attestedScene, REFRESH_MS } from '../../support/attested-scene.ts';
 import { settle } from '../../support/fake-clock.ts';
@@ -290,4 +291,28 @@ test('an address that is listed in two ways is one backend', async (t) => {
   const cycle = await scene.cycle();
   assert.deepEqual([cycle.calls, cycle['attestation.declared']], [1, 1]);
   assert.equal(cycle['attestation.coverage'], 'complete');
+});
+
+test('numbers that contradict each other stand against completeness', async (t) => {
+  const blockersOf = async (fleet: AttestedFleet, model: Record<string, unknown>, onConnect = () => {}) => {
+    const connect: Connect = (options) => {
+      onConnect();
+      return openConnection(options);
+    };
+    const scene = await attestedScene(t, {
+      ...{ fleet, parts: { connect }, models: [model] },
+      config: { verification: { mode: 'binding' } },
+    });
+    const blockers = (await scene.cycle())['attestation.coverage_blockers'];
+    await scene.stop();
+    return blockers;
+  };
+  const fleet = await startAttestedFleet({ n: 2 });
+  t.after(() => fleet.stop());
+  const index = { strategy: 'index_sni' };
+  assert.deepEqual(await blockersOf(fleet, { ...index, declared: 2 }), []);
+  assert.deepEqual(await blockersOf(fleet, { ...index, declared: 1 }), ['declared_disagrees']);
+  const listed = { strategy: 'addresses', addresses: ['127.0.0.1'] };
+  assert.deepEqual(await blockersOf(fleet, { ...listed, declared: 2 }), ['declared_disagrees']);
+  assert.deepEqual(await blockersOf(fleet, index, () => fleet.setDeclared(3)), ['count_changed']);
 });

@@ -365,3 +365,14 @@ test('a verification that takes too long costs its own probe', async (t) => {
   assert.deepEqual(cycle.failure_reasons, ['verify: collateral: none that holds now']);
   assert.ok(cycle['attestation.cycle.duration_ms'] < 5_000);
 });
+
+test('an account that is refused parks the pool', async (t) => {
+  const scene = await attestedScene(t, ONE);
+  await scene.cycle();
+  scene.fleet.fault('all', { status: 401 });
+  await scene.next();
+  await scene.pass(0);
+  const snapshot = scene.host.scheduler('scheduler').snapshot();
+  const { parked, lastError } = snapshot.target(snapshot.indexOf('attestation::glm'));
+  assert.deepEqual([parked, lastError?.code], ['permanent_failure', 'config_invalid']);
+});
