@@ -50,7 +50,7 @@ export async function* probe(options: ProbeOptions): AsyncGenerator<Finding> {
     clock,
     signal: () => open.signal,
   });
-  const limiter = new RequestLimiter(undefined, clock, Math.random);
+  const limiter = new RequestLimiter(undefined, clock, () => 0);
   const client = new RedfishClient({
     ...{ endpoint, connector, limiter, clock },
     credentials: {

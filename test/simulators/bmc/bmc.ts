@@ -286,7 +286,7 @@ export class SimulatedBmc {
       settle();
       response.end(body);
     };
-    const isStream = request.method === 'GET' && canonical === SSE_PATH && !this.#options.tree;
+    const isStream = request.method === 'GET' && canonical === SSE_PATH;
     const judge = () => this.#refusal(request, isAuthorized || isOpen, isStream);
     const answer = () => judge() ?? this.#answer(request, canonical, query);
     const act = () => {
