@@ -1,6 +1,5 @@
 import type { Resource } from '@opentelemetry/resources';
 import type { ResourceMetrics } from '@opentelemetry/sdk-metrics';
-import { agentResource } from '../../src/component/agent-resource.ts';
 import type { Component, Host } from '../../src/component/component.ts';
 import type { MetricsConsumer, NextConsumers } from '../../src/component/consumer.ts';
 import { RetryableError } from '../../src/component/errors.ts';
@@ -31,7 +30,7 @@ export class SchedulerHealthReceiver implements Component {
     this.#config = config;
     this.#host = host;
     this.#next = next;
-    this.#resource = agentResource();
+    this.#resource = host.ownMetrics.resource;
   }
 
   async start(): Promise<void> {

@@ -14,6 +14,8 @@ import { planReload } from './reload-plan.ts';
 const LAST_MOMENT_MS = 100;
 /** Of the time for the stop, what the store gets for what the exporters leave; half of a shorter time. */
 const STORE_MS = 2_000;
+/** Own metrics that an OTLP service is sent get so long at the end; milliseconds. */
+const LAST_METRICS_MS = 2_000;
 
 export interface AgentOptions {
   readonly config: AgentConfig;
@@ -208,7 +210,8 @@ class RunningAgent implements Agent {
       if (await this.#inTime(stopping, limit.signal)) node.host.report({ status: 'stopped' });
       else hung.push(node.name);
     }
-    await this.#metrics.shutdown();
+    using last = deadline(this.#clock, LAST_METRICS_MS, 'the last metrics', limit.signal);
+    await this.#inTime(this.#metrics.shutdown(), last.signal);
     return hung;
   }
 

@@ -20,7 +20,8 @@ export async function printConfig(flags: ConfigFlags, { format, defaults }: Prin
     section,
     sectionOf(config, section, merged[section], defaults),
   ]);
-  const service = defaults ? fillDefaults(serviceSchema, merged.service) : merged.service;
+  const filled = defaults ? fillDefaults(serviceSchema, merged.service) : merged.service;
+  const service = redactSecrets(filled, config.service);
   const { plugins } = merged;
   const shown = { ...(plugins !== undefined && { plugins }), ...Object.fromEntries(sections), service };
   process.stdout.write(format === 'json' ? `${JSON.stringify(shown, null, 2)}\n` : stringify(shown));

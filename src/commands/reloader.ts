@@ -110,8 +110,14 @@ export class Reloader {
 
 /** @returns the setting that cannot change while the agent runs */
 function needsRestart(before: ReadConfig, after: ReadConfig): string | undefined {
+  const telemetry = ({ merged }: ReadConfig) =>
+    (merged.service as { telemetry?: { metrics?: unknown; resource?: unknown; logs?: { processors?: unknown } } })
+      ?.telemetry;
+  // As it was written: two secrets are equal to whoever compares what is made of them.
   const settings = {
-    'service::telemetry::metrics': ({ config }: ReadConfig) => config.service.telemetry.metrics,
+    'service::telemetry::metrics': (read: ReadConfig) => telemetry(read)?.metrics,
+    'service::telemetry::resource': (read: ReadConfig) => telemetry(read)?.resource,
+    'service::telemetry::logs::processors': (read: ReadConfig) => telemetry(read)?.logs?.processors,
     plugins: ({ merged }: ReadConfig) => merged.plugins,
   };
   return Object.entries(settings).find(([, read]) => !isDeepStrictEqual(read(before), read(after)))?.[0];

@@ -1,13 +1,20 @@
 import { createWriteStream } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { type Agent, createAgent } from '../agent/agent.ts';
+import { aborted } from '../component/aborted.ts';
+import { agentResource } from '../component/agent-resource.ts';
+import { deadline } from '../component/deadline.ts';
 import { VERSION } from '../component/version.ts';
+import { logsPush, metricsPush } from '../platform/otlp-push.ts';
 import { createOwnLogs, OWN_LOGS_DROPPED } from '../platform/own-logs.ts';
 import { createOwnMetrics } from '../platform/own-metrics.ts';
 import { observeProcess } from '../platform/process-metrics.ts';
 import { systemClock } from '../platform/system-clock.ts';
 import { type ConfigFlags, readConfig } from './read-config.ts';
 import { CONFIG_RELOADS, Reloader } from './reloader.ts';
+
+/** Own lines that wait for an OTLP service get so long at the end; milliseconds. */
+const LAST_LINES_MS = 2_000;
 
 /**
  * Runs an agent until SIGINT or SIGTERM.
@@ -18,15 +25,23 @@ export async function run(flags: ConfigFlags, exit: (code: number) => never): Pr
   const read = await readConfig(flags);
   const { config, warnings } = read;
   const { telemetry } = config.service;
-  const page = telemetry.metrics.level === 'none' ? undefined : telemetry.metrics.readers[0]?.pull.exporter.prometheus;
-  const metrics = createOwnMetrics(page, VERSION);
+  const resource = agentResource(VERSION, telemetry.resource);
+  const readers = telemetry.metrics.level === 'none' ? [] : telemetry.metrics.readers;
+  const metrics = createOwnMetrics({
+    ...{ version: VERSION, resource, page: readers.find(({ pull }) => pull)?.pull?.exporter.prometheus },
+    readers: readers.flatMap(({ periodic }) => (periodic ? [metricsPush(periodic)] : [])),
+  });
   observeProcess(metrics.meter('outband.process'));
-  const sampledOut = metrics.meter('outband').createCounter(OWN_LOGS_DROPPED.name, OWN_LOGS_DROPPED);
-  const { level, encoding, sampling, initial_fields: initialFields, output_paths } = telemetry.logs;
+  const dropped = metrics.meter('outband').createCounter(OWN_LOGS_DROPPED.name, OWN_LOGS_DROPPED);
+  const { level, encoding, sampling, initial_fields: initialFields, output_paths, processors } = telemetry.logs;
   const logs = createOwnLogs({
     ...{ level, encoding, initialFields, clock: systemClock, write: openOutputs(output_paths) },
     ...(sampling.enabled && { sampling }),
-    onSampledOut: () => sampledOut.add(1, { reason: 'sampled' }),
+    onSampledOut: () => dropped.add(1, { reason: 'sampled' }),
+    resource,
+    processors: processors.map(({ batch }) =>
+      logsPush(batch, (lines) => dropped.add(lines, { reason: 'destination' })),
+    ),
   });
   const logger = logs.logger();
   for (const warning of warnings) logger.warn(warning);
@@ -78,6 +93,10 @@ export async function run(flags: ConfigFlags, exit: (code: number) => never): Pr
   const hung = await agent.stop();
   if (hung.length === 0) {
     logger.info('Stopped');
+    using limit = deadline(systemClock, LAST_LINES_MS, 'the last lines');
+    await Promise.race([logs.shutdown(), aborted(limit.signal)]);
+    // What is still tried at an OTLP service that is away must not hold the process.
+    if (processors.length > 0 || readers.some(({ periodic }) => periodic)) exit(code);
     return code;
   }
   logger.error('components did not stop in time', { components: hung, timeout_ms: config.service.shutdown_timeout });

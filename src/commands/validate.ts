@@ -15,7 +15,7 @@ export async function validate(flags: ConfigFlags, asJson: boolean): Promise<num
   try {
     const { config } = await readConfig(flags);
     const logs = createOwnLogs({ level: 'error', encoding: 'console', clock: systemClock, write: () => {} });
-    createAgent({ config, logs, metrics: createOwnMetrics(undefined, VERSION) });
+    createAgent({ config, logs, metrics: createOwnMetrics({ version: VERSION }) });
   } catch (error) {
     if (!asJson || !(error instanceof ConfigError)) throw error;
     const errors = sortProblems(error.problems).map(({ position, path, code, message }) => {

@@ -1,4 +1,5 @@
 import type { Meter } from '@opentelemetry/api';
+import type { Resource } from '@opentelemetry/resources';
 import type { ResourceMetrics } from '@opentelemetry/sdk-metrics';
 import type { Clock } from './clock.ts';
 import type { ComponentKind } from './id.ts';
@@ -93,7 +94,7 @@ export interface Host {
   /** Puts a page on the network under every monitoring API of the configuration; without one it does nothing. */
   serve(page: Page): void;
   /** What the agent measures of itself: the numbers of its metrics page. */
-  readonly ownMetrics: { collect(): Promise<ResourceMetrics> };
+  readonly ownMetrics: { readonly resource: Resource; collect(): Promise<ResourceMetrics> };
   /** How every component is, in the order in which they start. */
   statuses(): readonly StatusOf[];
   agent(): AgentView;

@@ -1,4 +1,5 @@
 import { SeverityNumber } from '@opentelemetry/api';
+import type { Resource } from '@opentelemetry/resources';
 import { LoggerProvider, type LogRecordProcessor } from '@opentelemetry/sdk-logs';
 import type { Clock } from '../component/clock.ts';
 import type { LogFields, Logger } from '../component/component.ts';
@@ -24,6 +25,10 @@ export interface OwnLogsOptions {
   readonly initialFields?: LogFields;
   /** Called for each line that sampling leaves out. */
   readonly onSampledOut?: () => void;
+  /** Where the lines go, too. */
+  readonly processors?: readonly LogRecordProcessor[];
+  /** The agent, for those who get the lines as records. */
+  readonly resource?: Resource;
 }
 
 export interface OwnLogs {
@@ -31,6 +36,8 @@ export interface OwnLogs {
   configure(options: Pick<OwnLogsOptions, 'level' | 'sampling'>): void;
   /** @param fields stand on every line, such as the component's id */
   logger(fields?: LogFields): Logger;
+  /** Sends what waits in processors. */
+  shutdown(): Promise<void>;
 }
 
 export const OWN_LOGS_DROPPED: MetricDoc = {
@@ -53,7 +60,7 @@ const MAX_FIELD_CHARS = 4_096;
  * can still be read about.
  */
 export function createOwnLogs(options: OwnLogsOptions): OwnLogs {
-  const { encoding, clock, write, initialFields = {}, onSampledOut = () => {} } = options;
+  const { encoding, clock, write, initialFields = {}, onSampledOut = () => {}, resource, processors = [] } = options;
   let { level } = options;
   let sampler = options.sampling && new LogSampler(options.sampling);
   const format = encoding === 'json' ? formatJson : formatConsole;
@@ -67,9 +74,11 @@ export function createOwnLogs(options: OwnLogsOptions): OwnLogs {
     forceFlush: async () => {},
     shutdown: async () => {},
   };
-  const sdkLogger = new LoggerProvider({ processors: [toStream] }).getLogger('outband');
+  const provider = new LoggerProvider({ ...(resource && { resource }), processors: [toStream, ...processors] });
+  const sdkLogger = provider.getLogger('outband');
 
   return {
+    shutdown: () => provider.shutdown(),
     configure({ level: next, sampling }) {
       level = next;
       sampler = sampling && new LogSampler(sampling);

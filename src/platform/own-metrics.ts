@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Meter } from '@opentelemetry/api';
 import { PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
+import type { Resource } from '@opentelemetry/resources';
 import {
   AggregationTemporality,
   InstrumentType,
@@ -27,6 +28,8 @@ export interface MetricsPage extends PageOptions {
 }
 
 export interface OwnMetrics {
+  /** The agent itself. */
+  readonly resource: Resource;
   meter(name: string): Meter;
   /** Reads every instrument once: what the page shows. Nothing when nobody reads these metrics. */
   collect(): Promise<ResourceMetrics>;
@@ -83,21 +86,24 @@ function withUnits(metrics: ResourceMetrics): ResourceMetrics {
   return { ...metrics, scopeMetrics };
 }
 
-/**
- * The agent's own metrics, and the page at `http://<host>:<port>/metrics` that shows them.
- * @param readers other readers of the same numbers
- */
-export function createOwnMetrics(
-  page: MetricsPage | undefined,
-  version: string,
-  readers: readonly MetricReader[] = [],
-): OwnMetrics {
+export interface OwnMetricsOptions {
+  /** Where they are shown; undefined: nowhere. */
+  readonly page?: MetricsPage | undefined;
+  readonly version: string;
+  /** Other readers of the same numbers. */
+  readonly readers?: readonly MetricReader[];
+  readonly resource?: Resource;
+}
+
+/** The agent's own metrics, and the page at `http://<host>:<port>/metrics` that shows them. */
+export function createOwnMetrics(options: OwnMetricsOptions): OwnMetrics {
+  const { page, version, readers = [], resource = agentResource(version) } = options;
   const pageReader = page && new PageReader();
-  const resource = agentResource(version);
   const provider = new MeterProvider({ resource, readers: pageReader ? [pageReader, ...readers] : [...readers] });
   const server =
     pageReader && createServer((request, response) => void answer(pageReader, page, request, response)).unref();
   return {
+    resource,
     meter: (name) => provider.getMeter(name, version),
     async collect() {
       const reader = pageReader ?? readers[0];

@@ -49,7 +49,7 @@ for (const [file, workload] of [
     const healthPort = Number(health.endpoint.split(':')[1]);
     const ports = new Map(container.ports.map((port: Manifest) => [port.name, port.containerPort]));
     assert.equal(ports.get('health'), healthPort);
-    assert.equal(ports.get('metrics'), config.service.telemetry.metrics.readers[0]!.pull.exporter.prometheus.port);
+    assert.equal(ports.get('metrics'), config.service.telemetry.metrics.readers[0]!.pull!.exporter.prometheus.port);
     assert.equal(container.livenessProbe.httpGet.path, '/livez');
     assert.equal(container.readinessProbe.httpGet.path, '/readyz');
     assert.deepEqual([pod.securityContext.runAsNonRoot, pod.securityContext.runAsUser], [true, 10_001]);

@@ -6,6 +6,7 @@ import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
 import type { ResourceMetrics } from '@opentelemetry/sdk-metrics';
 import attestation from '../../receivers/attestation/index.ts';
 import { type AttestationParts, AttestationReceiver } from '../../receivers/attestation/receiver.ts';
+import { agentResource } from '../../src/component/agent-resource.ts';
 import type { Component } from '../../src/component/component.ts';
 import type { PageAnswer } from '../../src/component/page.ts';
 import type { KeyValue } from '../../src/component/storage.ts';
@@ -104,7 +105,7 @@ export async function attestedScene(t: TestContext, options: AttestedSceneOption
       ...(store && { storage: { keyValue: () => store } as never }),
     }),
     ...(options.extension && { extension: () => options.extension! }),
-    ownMetrics: { collect: async () => (await metrics.reader.collect()).resourceMetrics },
+    ownMetrics: { resource: agentResource(), collect: async () => (await metrics.reader.collect()).resourceMetrics },
   };
   const models = (options.models ?? [{}]).map((one, index) => ({
     ...{

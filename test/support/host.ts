@@ -1,5 +1,5 @@
 import { createNoopMeter, type Meter } from '@opentelemetry/api';
-import { resourceFromAttributes } from '@opentelemetry/resources';
+import { agentResource } from '../../src/component/agent-resource.ts';
 import type { Clock } from '../../src/component/clock.ts';
 import type { Component, ComponentStatus, Host } from '../../src/component/component.ts';
 import type { Page } from '../../src/component/page.ts';
@@ -40,7 +40,7 @@ export function testHost(
     scheduler: () => options.scheduler!,
     storage: () => options.storage!,
     serve: (page) => pages.push(page),
-    ownMetrics: { collect: async () => ({ resource: resourceFromAttributes({}), scopeMetrics: [] }) },
+    ownMetrics: { resource: agentResource(), collect: async () => ({ resource: agentResource(), scopeMetrics: [] }) },
     statuses: () => [],
     agent: () => ({ phase: 'running', startedAt: 0n, runningSince: 0n, pipelines: [] }),
     notAlive: async () => undefined,

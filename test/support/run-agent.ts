@@ -52,7 +52,7 @@ export function agentOf(yaml: string, options: RunOptions = {}): TestAgent {
     },
   });
   const readings = readingsOf();
-  const metrics = createOwnMetrics(undefined, 'test', [readings.reader]);
+  const metrics = createOwnMetrics({ version: 'test', readers: [readings.reader] });
   const agent = createAgent({
     config: load(yaml),
     logs,

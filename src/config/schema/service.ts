@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { bool, count, duration, oneOf, positiveInt, text } from './values.ts';
+import { bool, count, duration, oneOf, positiveInt, secret, text } from './values.ts';
 
 const idList = () => z.array(text(), { error: "expected type 'slice'" });
 
@@ -22,10 +22,53 @@ const prometheus = z
   })
   .describe('A Prometheus page at `/metrics`.');
 
-const reader = z.strictObject({
-  pull: z
-    .strictObject({ exporter: z.strictObject({ prometheus }).describe('How the metrics are shown.') })
-    .describe('Metrics that somebody fetches.'),
+const otlp = z
+  .strictObject({
+    protocol: oneOf('http/json').prefault('http/json').describe('How it is written.'),
+    endpoint: text()
+      .refine((value) => URL.canParse(value) && /^https?:/.test(value), { error: 'must be an http(s) URL' })
+      .describe('Without a path, `/v1/logs` or `/v1/metrics` is added.'),
+    headers: z
+      .union([z.record(z.string(), secret()), z.array(z.strictObject({ name: text(), value: secret() }))], {
+        error: "expected type 'map'",
+      })
+      .prefault({})
+      .transform((given) =>
+        Array.isArray(given) ? given : Object.entries(given).map(([name, value]) => ({ name, value })),
+      )
+      .meta({ type: 'map or list of `{name, value}`' })
+      .describe('Headers of each request.'),
+    timeout: positiveInt().prefault(10_000).describe('Of a request; milliseconds.'),
+  })
+  .describe('An OTLP service.');
+const otlpExporter = z.strictObject({ otlp }).describe('Where it is sent.');
+
+const reader = z
+  .strictObject({
+    pull: z
+      .strictObject({ exporter: z.strictObject({ prometheus }).describe('How the metrics are shown.') })
+      .optional()
+      .describe('Metrics that somebody fetches.'),
+    periodic: z
+      .strictObject({
+        interval: positiveInt().prefault(60_000).describe('Time between two requests; milliseconds.'),
+        timeout: positiveInt().prefault(30_000).describe('Of one collection and its request; milliseconds.'),
+        exporter: otlpExporter,
+      })
+      .optional()
+      .describe('Metrics that the agent sends by itself.'),
+  })
+  .refine(({ pull, periodic }) => (pull === undefined) !== (periodic === undefined), {
+    error: 'must be either pull or periodic',
+  });
+
+const logsProcessor = z.strictObject({
+  batch: z
+    .strictObject({
+      schedule_delay: positiveInt().prefault(1_000).describe('Time that lines are gathered; milliseconds.'),
+      exporter: otlpExporter,
+    })
+    .describe('Lines are sent in batches; what cannot be sent is dropped and counted.'),
 });
 
 /** The `service` section: what runs, and how the agent speaks about itself. */
@@ -61,6 +104,7 @@ export const serviceSchema = z.strictObject({
             .check(z.minLength(1, { error: 'must not be empty' }))
             .prefault(['stderr'])
             .describe('`stderr`, `stdout`, or files.'),
+          processors: z.array(logsProcessor).prefault([]).describe('Where the log goes beside `output_paths`.'),
         })
         .prefault({})
         .describe('The own log of the agent, on stderr.'),
@@ -69,12 +113,18 @@ export const serviceSchema = z.strictObject({
           level: oneOf('none', 'normal').prefault('normal').describe('`none` switches the metrics page off.'),
           readers: z
             .array(reader)
-            .max(1, { error: 'only one reader is supported' })
+            .refine((readers) => readers.filter(({ pull }) => pull).length < 2, {
+              error: 'only one pull reader is supported',
+            })
             .prefault([{ pull: { exporter: { prometheus: {} } } }])
-            .describe('Where the metrics page listens; default http://localhost:8888/metrics.'),
+            .describe('Where the metrics are shown or sent; default: a page at http://localhost:8888/metrics.'),
         })
         .prefault({})
         .describe('The own metrics of the agent.'),
+      resource: z
+        .record(z.string(), text())
+        .prefault({})
+        .describe('Attributes of the agent in its own logs and metrics, above `OTEL_RESOURCE_ATTRIBUTES`.'),
     })
     .prefault({})
     .describe('What the agent tells about itself.'),

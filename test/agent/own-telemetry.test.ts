@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { createServer, type IncomingMessage } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import { agentResource } from '../../src/component/agent-resource.ts';
+import { Watchers } from '../simulators/watchers.ts';
+import { startAgentProcess } from '../support/agent-process.ts';
+import { cli } from '../support/cli.ts';
+import { temporaryDirectory } from '../support/storage.ts';
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+interface Arrived {
+  readonly path: string;
+  readonly key: string | undefined;
+  readonly body: Record<string, unknown>;
+}
+
+/** An OTLP service that keeps what it is sent. */
+async function otlpService(t: TestContext) {
+  const watchers = new Watchers();
+  const arrived: Arrived[] = [];
+  const server = createServer((request: IncomingMessage, response) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk) => chunks.push(chunk));
+    request.on('end', () => {
+      const body = JSON.parse(Buffer.concat(chunks).toString());
+      arrived.push({ path: request.url!, key: [request.headers['x-key']].flat()[0], body });
+      response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
+      watchers.notify();
+    });
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close().closeAllConnections());
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    arrived,
+    until: (predicate: (one: Arrived) => boolean) => watchers.until(() => arrived.some(predicate)),
+  };
+}
+
+const config = (telemetry: string) => `
+receivers:
+  bmc_logs: { endpoints: [{ name: away, address: "https://127.0.0.1:1" }] }
+exporters: { debug: }
+extensions: { scheduler: }
+service:
+  extensions: [scheduler]
+  telemetry: ${telemetry}
+  pipelines: { logs: { receivers: [bmc_logs], exporters: [debug] } }
+`;
+
+test('own logs and metrics arrive at an OTLP service, as those of the agent that the configuration names', async (t) => {
+  const service = await otlpService(t);
+  const otlp = `otlp: { endpoint: "${service.url}", headers: { x-key: canary-77 } }`;
+  const yaml = config(`
+    resource: { deployment.environment: test }
+    logs: { processors: [{ batch: { schedule_delay: 20, exporter: { ${otlp} } } }] }
+    metrics: { readers: [{ periodic: { interval: 50, exporter: { ${otlp} } } }]}
+`);
+  const agent = await startAgentProcess(await temporaryDirectory(t), yaml, {
+    OTEL_SERVICE_NAME: 'rack-agent',
+    OTEL_RESOURCE_ATTRIBUTES: 'team=metal%20ops,deployment.environment=overruled',
+  });
+  await service.until(({ path, body }) => path === '/v1/logs' && JSON.stringify(body).includes('Everything is ready'));
+  await service.until(
+    ({ path, body }) => path === '/v1/metrics' && JSON.stringify(body).includes('otelcol_process_uptime'),
+  );
+  assert.equal(await agent.stop(), 0);
+  const all = JSON.stringify(service.arrived);
+  for (const [key, value] of Object.entries({
+    'service.name': 'rack-agent',
+    'deployment.environment': 'test',
+    team: 'metal ops',
+  }))
+    assert.ok(all.includes(JSON.stringify({ key, value: { stringValue: value } })), `${key} is not ${value}`);
+  assert.ok(service.arrived.every(({ key }) => key === 'canary-77'));
+  assert.ok(all.includes('Stopped'), 'the last line was not sent');
+  assert.ok(agent.log().includes('Everything is ready'), 'stderr has the lines, too');
+  assert.ok(!agent.log().includes('canary-77'));
+});
+
+test('an OTLP service that is away costs no line on stderr, is counted, and does not hold the stop', async (t) => {
+  const otlp = 'otlp: { endpoint: "http://127.0.0.1:1", timeout: 50 }';
+  const page = await freePort();
+  const yaml = config(`
+    logs: { processors: [{ batch: { schedule_delay: 20, exporter: { ${otlp} } } }] }
+    metrics:
+      readers:
+        - { pull: { exporter: { prometheus: { host: 127.0.0.1, port: ${page} } } } }
+        - { periodic: { interval: 50, exporter: { ${otlp} } } }
+`);
+  const agent = await startAgentProcess(await temporaryDirectory(t), yaml);
+  await agent.line('Everything is ready');
+  for (let text = ''; !/otelcol_own_logs_dropped\{reason="destination"\} [1-9]/.test(text); )
+    text = await (await fetch(`http://127.0.0.1:${page}/metrics`)).text();
+  assert.equal(await agent.stop(), 0);
+  assert.ok(agent.log().includes('Stopped'));
+});
+
+test('headers of an OTLP service are secrets; a reader is one thing or the other', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const file = `${directory}/config.yaml`;
+  await writeFile(
+    file,
+    config(
+      '{ logs: { processors: [{ batch: { exporter: { otlp: { endpoint: "http://a", headers: [{ name: x, value: canary-77 }] } } } }] } }',
+    ),
+  );
+  const shown = await cli(['print-config', '--config', file]);
+  assert.equal(shown.code, 0, shown.stderr);
+  assert.ok(!shown.stdout.includes('canary-77'), shown.stdout);
+  await writeFile(
+    file,
+    config(
+      '{ metrics: { readers: [{}] }, logs: { processors: [{ batch: { exporter: { otlp: { endpoint: x } } } }] } }',
+    ),
+  );
+  const { stderr } = await cli(['validate', '--config', file]);
+  assert.match(stderr, /must be either pull or periodic/);
+  assert.match(stderr, /must be an http\(s\) URL/);
+});
+
+test('attributes of the environment that cannot be read are none', () => {
+  const before = process.env.OTEL_RESOURCE_ATTRIBUTES;
+  try {
+    for (const [text, value] of [
+      ['a=1', '1'],
+      ['a=1,b', undefined],
+      ['a=%zz', undefined],
+      ['a=1=2', undefined],
+      [' a = 1 , ', '1'],
+    ] as const) {
+      process.env.OTEL_RESOURCE_ATTRIBUTES = text;
+      assert.equal(agentResource().attributes.a, value, text);
+      assert.equal(agentResource().attributes['service.name'], 'outband');
+    }
+  } finally {
+    if (before === undefined) delete process.env.OTEL_RESOURCE_ATTRIBUTES;
+    else process.env.OTEL_RESOURCE_ATTRIBUTES = before;
+  }
+});
