@@ -1,15 +1,12 @@
-import { COMPONENT_STATUS } from '../src/agent/host.ts';
+import { PROCESSOR_METRICS } from '../src/agent/measured-processor.ts';
 import { builtins } from '../src/builtins.ts';
-import { CONFIG_RELOADS } from '../src/commands/reloader.ts';
+import { AGENT_METRICS } from '../src/commands/metric-docs.ts';
 import { ERROR_CODES } from '../src/component/error-codes.ts';
 import type { AnyFactory } from '../src/component/factory.ts';
 import { describeSettings } from '../src/config/describe-settings.ts';
 import { configJsonSchema } from '../src/config/json-schema.ts';
 import { serviceSchema } from '../src/config/schema/service.ts';
 import { EXPORTER_METRICS } from '../src/delivery/exporter-metrics.ts';
-
-import { OWN_LOGS_DROPPED } from '../src/platform/own-logs.ts';
-import { PROCESS_METRICS } from '../src/platform/process-metrics.ts';
 
 export interface DocFile {
   readonly path: string;
@@ -44,22 +41,22 @@ function service(): string {
 
 /** Every metric there is, by its name on the page. */
 function allMetrics(): string {
-  const own = [...Object.values(PROCESS_METRICS), COMPONENT_STATUS, OWN_LOGS_DROPPED, CONFIG_RELOADS];
   const ofComponents = builtins.flatMap(({ kind, type, metrics: list = [] }) =>
     list.map((doc) => ({ doc, by: `${kind} \`${type}\``, label: kind })),
   );
   const all = [
-    ...own.map((doc) => ({ doc, by: 'the agent', label: '' })),
+    ...AGENT_METRICS.map((doc) => ({ doc, by: 'the agent', label: '' })),
     ...ofComponents,
+    ...PROCESSOR_METRICS.map((doc) => ({ doc, by: 'every processor', label: 'processor' })),
     ...EXPORTER_METRICS.map((doc) => ({ doc, by: 'every exporter', label: 'exporter' })),
   ];
   const rows = all
-    .map(({ doc: { name, kind, unit, attributes, description }, by, label }) => {
+    .map(({ doc: { name, kind, unit, attributes, description, level = 'basic' }, by, label }) => {
       const labels = [label, ...attributes].filter(Boolean).map(pageName);
-      return `| \`${pageName(name)}\` | ${kind}, ${unit} | ${labels.join(', ') || '-'} | ${by} | ${description} |`;
+      return `| \`${pageName(name)}\` | ${kind}, ${unit} | ${labels.join(', ') || '-'} | ${level} | ${by} | ${description} |`;
     })
     .sort();
-  const head = '| Metric | Kind, unit | Labels | Of | Meaning |\n|---|---|---|---|---|';
+  const head = '| Metric | Kind, unit | Labels | From level | Of | Meaning |\n|---|---|---|---|---|---|';
   const text =
     'As they stand on the page at `http://localhost:8888/metrics`; in pipelines, dots stand for the underscores of names of our own.';
   return `${GENERATED}# Metrics\n\n${text}\n\n${head}\n${[...new Set(rows)].join('\n')}\n`;

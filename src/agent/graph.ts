@@ -1,13 +1,19 @@
 import type { Component } from '../component/component.ts';
 import type { LogsConsumer, MetricsConsumer, NextConsumers } from '../component/consumer.ts';
 import type { ExporterFactory, Signal } from '../component/factory.ts';
+import type { MetricDoc } from '../component/metric-doc.ts';
 import type { AgentConfig, ConfiguredComponent } from '../config/agent-config.ts';
 import { hasDelivery, NO_DELIVERY } from '../config/schema/delivery.ts';
+import { EXPORTER_METRICS } from '../delivery/exporter-metrics.ts';
 import { ExporterPipeline } from '../delivery/exporter-pipeline.ts';
 import { fanOutLogs, fanOutMetrics } from '../delivery/fan-out.ts';
 import { deliveryOf } from './delivery-settings.ts';
 import type { AgentHost, HostMaker } from './host.ts';
+import { PROCESSOR_METRICS, processorEnds } from './measured-processor.ts';
 import { PipelineEntry } from './pipeline-entry.ts';
+
+/** What every processor and every exporter tells, whatever its type. */
+export const PIPELINE_METRICS: readonly MetricDoc[] = [...PROCESSOR_METRICS, ...EXPORTER_METRICS];
 
 /** A component with the name it has in log lines. */
 export interface Node<Type extends Component = Component> {
@@ -84,15 +90,17 @@ export class Graph {
    */
   addPipeline(config: AgentConfig, key: string): { readonly processors: readonly Node[]; readonly open: () => void } {
     const spec = config.pipelines.find((pipeline) => pipeline.key === key)!;
-    const ends = spec.exporters.map((exporter) => this.exporters.get(exporter)!.component);
-    let next: NextConsumers = spec.signal === 'logs' ? { logs: fanOutLogs(ends) } : { metrics: fanOutMetrics(ends) };
+    const exporters = spec.exporters.map((exporter) => this.exporters.get(exporter)!.component);
+    let next: NextConsumers =
+      spec.signal === 'logs' ? { logs: fanOutLogs(exporters) } : { metrics: fanOutMetrics(exporters) };
     const processors: Node[] = [];
     for (const processor of spec.processors.toReversed()) {
       const { id, factory, config: settings } = config.processors.get(processor)!;
       const host = this.#hosts.make('processor', processor);
-      const component = factory.create({ id, config: settings, host, next });
+      const ends = processorEnds(host.meter, processor);
+      const component = factory.create({ id, config: settings, host, next: ends.outgoing(next) });
       processors.push({ name: `processor ${processor} of ${key}`, component, host });
-      next = component;
+      next = ends.incoming(component);
     }
     const entry = this.pipelines.get(key)?.entry ?? new PipelineEntry(next);
     this.pipelines.set(key, { entry, processors: processors.toReversed() });

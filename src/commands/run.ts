@@ -4,12 +4,15 @@ import { type Agent, createAgent } from '../agent/agent.ts';
 import { aborted } from '../component/aborted.ts';
 import { agentResource } from '../component/agent-resource.ts';
 import { deadline } from '../component/deadline.ts';
+import type { AnyFactory } from '../component/factory.ts';
 import { VERSION } from '../component/version.ts';
+import type { AgentConfig } from '../config/agent-config.ts';
 import { logsPush, metricsPush } from '../platform/otlp-push.ts';
 import { createOwnLogs, OWN_LOGS_DROPPED } from '../platform/own-logs.ts';
 import { createOwnMetrics } from '../platform/own-metrics.ts';
 import { observeProcess } from '../platform/process-metrics.ts';
 import { systemClock } from '../platform/system-clock.ts';
+import { hiddenAt } from './metric-docs.ts';
 import { type ConfigFlags, readConfig } from './read-config.ts';
 import { CONFIG_RELOADS, Reloader } from './reloader.ts';
 
@@ -29,6 +32,7 @@ export async function run(flags: ConfigFlags, exit: (code: number) => never): Pr
   const readers = telemetry.metrics.level === 'none' ? [] : telemetry.metrics.readers;
   const metrics = createOwnMetrics({
     ...{ version: VERSION, resource, page: readers.find(({ pull }) => pull)?.pull?.exporter.prometheus },
+    hidden: telemetry.metrics.level === 'none' ? [] : hiddenAt(telemetry.metrics.level, factoriesOf(config)),
     readers: readers.flatMap(({ periodic }) => (periodic ? [metricsPush(periodic)] : [])),
   });
   observeProcess(metrics.meter('outband.process'));
@@ -115,4 +119,10 @@ function openOutputs(paths: readonly string[]): (line: string) => void {
   return (line) => {
     for (const stream of streams) if (stream.writable) stream.write(line);
   };
+}
+
+function factoriesOf({ receivers, processors, exporters, extensions }: AgentConfig): AnyFactory[] {
+  return [receivers, processors, exporters, extensions].flatMap((section) =>
+    [...section.values()].map((one) => one.factory),
+  );
 }

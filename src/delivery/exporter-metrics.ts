@@ -46,11 +46,17 @@ const gauge = (name: string, unit: string, description: string, attributes = ['d
 });
 const SIZE = gauge('exporter_queue_size', '{sizer}', 'What is queued or in flight, in the unit of `sizer`.');
 const CAPACITY = gauge('exporter_queue_capacity', '{sizer}', 'Bound of the queue; -1 when only its store bounds it.');
-const REQUESTS = gauge('exporter_in_flight_requests', '{request}', 'Requests that wait for their answer.');
-const HELD = gauge('exporter_held', '1', '1 while the exporter pauses because its set-up is at fault.', [
-  'data_type',
-  'reason',
-]);
+const REQUESTS: MetricDoc = {
+  ...gauge('exporter_in_flight_requests', '{request}', 'Requests that wait for their answer.'),
+  level: 'normal',
+};
+const HELD: MetricDoc = {
+  ...gauge('exporter_held', '1', '1 while the exporter pauses because its set-up is at fault.', [
+    'data_type',
+    'reason',
+  ]),
+  level: 'normal',
+};
 const DLQ_SIZE = gauge('dlq_size', '{record}', 'Records that are set aside.', []);
 const DLQ_BYTES = gauge('dlq_size_bytes', 'By', 'Bytes of the records that are set aside.', []);
 const DLQ_CAPACITY = gauge('dlq_capacity_bytes', 'By', 'Bytes that all dead letters of the store may take.', []);

@@ -4,6 +4,7 @@ import { AggregationTemporality, type ResourceMetrics } from '@opentelemetry/sdk
 import type { SendContext, Sender, SendResult } from '../component/exporter.ts';
 import type { Signal } from '../component/factory.ts';
 import type { LogBatch } from '../telemetry/log-batch.ts';
+import { pointsIn } from '../telemetry/points.ts';
 import {
   decodeContext,
   decodeMetrics,
@@ -68,20 +69,14 @@ export const METRICS: SignalKind<ResourceMetrics, ResourceMetrics> = {
   batches: false,
   keepsRefused: false,
   values: (metrics) => [metrics],
-  count: pointsOf,
-  bytes: (metrics) => pointsOf(metrics) * POINT_BYTES,
+  count: pointsIn,
+  bytes: (metrics) => pointsIn(metrics) * POINT_BYTES,
   context: ({ resource }) => contextText({ resource, scope: METRICS_SCOPE, origin: undefined }),
   encode: encodeMetrics,
   decode: decodeMetrics,
   send: (sender, [metrics], context) => sender.sendMetrics!(metrics!, context),
   replaces: (newer, older) => newer.resource === older.resource && isCumulative(newer) && isCumulative(older),
 };
-
-function pointsOf({ scopeMetrics }: ResourceMetrics): number {
-  let points = 0;
-  for (const { metrics } of scopeMetrics) for (const { dataPoints } of metrics) points += dataPoints.length;
-  return points;
-}
 
 function isCumulative({ scopeMetrics }: ResourceMetrics): boolean {
   const cumulative = AggregationTemporality.CUMULATIVE;

@@ -5,6 +5,7 @@ import { PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
 import type { Resource } from '@opentelemetry/resources';
 import {
   AggregationTemporality,
+  AggregationType,
   InstrumentType,
   MeterProvider,
   MetricReader,
@@ -93,13 +94,18 @@ export interface OwnMetricsOptions {
   /** Other readers of the same numbers. */
   readonly readers?: readonly MetricReader[];
   readonly resource?: Resource;
+  /** Names of instruments that are not to be measured. */
+  readonly hidden?: readonly string[];
 }
 
 /** The agent's own metrics, and the page at `http://<host>:<port>/metrics` that shows them. */
 export function createOwnMetrics(options: OwnMetricsOptions): OwnMetrics {
-  const { page, version, readers = [], resource = agentResource(version) } = options;
+  const { page, version, readers = [], resource = agentResource(version), hidden = [] } = options;
   const pageReader = page && new PageReader();
-  const provider = new MeterProvider({ resource, readers: pageReader ? [pageReader, ...readers] : [...readers] });
+  const provider = new MeterProvider({
+    ...{ resource, readers: pageReader ? [pageReader, ...readers] : [...readers] },
+    views: hidden.map((instrumentName) => ({ instrumentName, aggregation: { type: AggregationType.DROP } })),
+  });
   const server =
     pageReader && createServer((request, response) => void answer(pageReader, page, request, response)).unref();
   return {

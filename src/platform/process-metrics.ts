@@ -4,7 +4,7 @@ import type { Attributes, Meter } from '@opentelemetry/api';
 import type { MetricDoc } from '../component/metric-doc.ts';
 
 const gauge = (name: string, unit: string, description: string, attributes: readonly string[] = []): MetricDoc => ({
-  ...{ name, unit, description, attributes, kind: 'gauge' },
+  ...{ name, unit, description, attributes, kind: 'gauge', level: 'normal' },
 });
 const counter = (name: string, unit: string, description: string): MetricDoc => ({
   ...{ name, unit, description, attributes: [], kind: 'counter' },
@@ -14,7 +14,7 @@ const counter = (name: string, unit: string, description: string): MetricDoc => 
 export const PROCESS_METRICS = {
   uptime: counter('otelcol_process_uptime', 's', 'Time since the process began.'),
   cpu: counter('otelcol_process_cpu_seconds', 's', 'Processor time, user and system.'),
-  rss: gauge('otelcol_process_memory_rss', 'By', 'Memory that the system has given.'),
+  rss: { ...gauge('otelcol_process_memory_rss', 'By', 'Memory that the system has given.'), level: 'basic' },
   heap: gauge('otelcol_process_runtime_heap_alloc_bytes', 'By', 'Heap in use.'),
   system: gauge('otelcol_process_runtime_total_sys_memory_bytes', 'By', 'Heap that V8 has taken from the system.'),
   delay50: gauge('nodejs.eventloop.delay.p50', 's', 'Delay of the event loop since the last look, median.'),

@@ -4,10 +4,17 @@ import { writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { builtins } from '../../src/builtins.ts';
+import { AGENT_METRICS, hiddenAt } from '../../src/commands/metric-docs.ts';
 import { agentResource } from '../../src/component/agent-resource.ts';
+import type { MetricLevel } from '../../src/component/metric-doc.ts';
+import { createOwnMetrics } from '../../src/platform/own-metrics.ts';
+import { observeProcess } from '../../src/platform/process-metrics.ts';
+import { startBmcFleet } from '../simulators/bmc/fleet.ts';
 import { Watchers } from '../simulators/watchers.ts';
 import { startAgentProcess } from '../support/agent-process.ts';
 import { cli } from '../support/cli.ts';
+import { agentOf } from '../support/run-agent.ts';
 import { temporaryDirectory } from '../support/storage.ts';
 
 async function freePort(): Promise<number> {
@@ -148,4 +155,65 @@ test('attributes of the environment that cannot be read are none', () => {
     if (before === undefined) delete process.env.OTEL_RESOURCE_ATTRIBUTES;
     else process.env.OTEL_RESOURCE_ATTRIBUTES = before;
   }
+});
+
+test('what goes into a processor and what comes out is counted', async (t) => {
+  const fleet = await startBmcFleet({ count: 1, profiles: ['openbmc'] });
+  t.after(() => fleet.close());
+  for (let n = 0; n < 5; n++) fleet.bmc(0).append({ text: n < 2 ? 'leave out' : 'keep' });
+  const agent = agentOf(`
+receivers:
+  bmc_logs:
+    mode: periodic
+    initial_history: all
+    periodic: {}
+    endpoints: [{ name: a, address: "${fleet.bmc(0).address}", tls: { insecure: true } }]
+processors:
+  filter/texts: { logs: { exclude: { match_type: strict, bodies: ["leave out"] } } }
+exporters: { debug: }
+extensions: { scheduler: }
+service:
+  extensions: [scheduler]
+  pipelines: { logs: { receivers: [bmc_logs], processors: [filter/texts], exporters: [debug] } }
+`);
+  t.after(() => agent.stop());
+  await agent.start();
+  await agent.line(({ msg }) => msg === 'logs read');
+  const items = (end: string) =>
+    agent.metric(`otelcol_processor_${end}_items`, { processor: 'filter/texts', 'otel.signal': 'logs' });
+  assert.deepEqual([await items('incoming'), await items('outgoing')], [5, 3]);
+});
+
+test('each level shows its metrics and those of the levels below, and hides no name that the manual has at it', async () => {
+  const docs = [...AGENT_METRICS, ...builtins.flatMap(({ metrics = [] }) => metrics)];
+  const all = [...new Set(docs.map(({ name }) => name))];
+  const shown = (level: MetricLevel) => {
+    const hidden = new Set(hiddenAt(level, builtins));
+    return all.filter((name) => !hidden.has(name));
+  };
+  const [basic, normal, detailed] = [shown('basic'), shown('normal'), shown('detailed')];
+  assert.deepEqual(detailed, all);
+  assert.ok(basic.every((name) => normal.includes(name)));
+  assert.ok(basic.includes('otelcol_process_uptime') && !basic.includes('nodejs.eventloop.utilization'));
+  assert.ok(normal.includes('nodejs.eventloop.utilization') && !normal.includes('otelcol_storage_commit_duration'));
+  const metrics = createOwnMetrics({
+    ...{ version: 'test', hidden: hiddenAt('basic', builtins) },
+    page: {
+      host: '127.0.0.1',
+      port: await freePort(),
+      without_scope_info: true,
+      without_units: true,
+      without_type_suffix: true,
+    },
+  });
+  observeProcess(metrics.meter('outband.process'));
+  const names = (await metrics.collect()).scopeMetrics.flatMap((scope) =>
+    scope.metrics.map((one) => one.descriptor.name),
+  );
+  assert.deepEqual(names.toSorted(), [
+    'otelcol_process_cpu_seconds',
+    'otelcol_process_memory_rss',
+    'otelcol_process_uptime',
+  ]);
+  await metrics.shutdown();
 });

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { METRIC_LEVELS } from '../../component/metric-doc.ts';
 import { bool, count, duration, oneOf, positiveInt, secret, text } from './values.ts';
 
 const idList = () => z.array(text(), { error: "expected type 'slice'" });
@@ -110,7 +111,9 @@ export const serviceSchema = z.strictObject({
         .describe('The own log of the agent, on stderr.'),
       metrics: z
         .strictObject({
-          level: oneOf('none', 'normal').prefault('normal').describe('`none` switches the metrics page off.'),
+          level: oneOf('none', ...METRIC_LEVELS)
+            .prefault('normal')
+            .describe('How much is measured; `none` switches page and readers off.'),
           readers: z
             .array(reader)
             .refine((readers) => readers.filter(({ pull }) => pull).length < 2, {

@@ -6,7 +6,10 @@ const doc = (name: string, kind: MetricDoc['kind'], unit: string, description: s
   ...{ name, kind, unit, description, attributes: [] },
 });
 const SIZE = doc('otelcol_storage_size_bytes', 'gauge', 'By', 'Size of the database file.');
-const DURATION = doc('otelcol_storage_commit_duration', 'histogram', 's', 'Time of one commit, with its sync.');
+const DURATION: MetricDoc = {
+  ...doc('otelcol_storage_commit_duration', 'histogram', 's', 'Time of one commit, with its sync.'),
+  level: 'detailed',
+};
 const COMMITS = doc('otelcol_storage_commits', 'counter', '{commit}', 'Transactions that were committed.');
 const CORRUPTIONS = doc(
   'otelcol_storage_corruptions',
