@@ -44,7 +44,7 @@ export function checkReferences({ service, named, components, report }: CheckOpt
         const known = named.get('extension')!.has(normal(id));
         const message = known
           ? `references extension "${id}" which is not listed in service::extensions`
-          : `references extension "${id}" which is not configured (add \`${id}: {}\` to extensions and "${id}" to service::extensions)`;
+          : `references extension "${id}" which is not configured${hint(id, named.get('extension')!) || ` (add \`${id}: {}\` to extensions and "${id}" to service::extensions)`}`;
         const at = [`${kind}s`, component.key];
         report([...at, ...path], 'value', 'config_reference', message, [...at, ...path]);
       }

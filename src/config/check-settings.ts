@@ -76,7 +76,7 @@ function explain(
       code: 'config_unknown_key',
       message: NOT_BUILT.has(key)
         ? `has invalid keys: ${key} (not supported by outband)`
-        : `has invalid keys: ${key} ${suggest(key, keysAt(schema, path))}`,
+        : `has invalid keys: ${key} ${misplaced(key, schema, path) ?? suggest(key, keysAt(schema, path))}`,
     }));
   }
   const reference = references.get(pathKey(path));
@@ -85,6 +85,17 @@ function explain(
   const missing = valueAt(input, path) === undefined;
   const message = `${issue.message}${reference ? ` (from ${reference.reference})` : ''}`;
   return [{ path, part: missing ? 'key' : 'value', code: 'config_value', message }];
+}
+
+/** A key that has no near one here, and stands one level down or up. */
+function misplaced(key: string, schema: z.ZodType, path: Path): string | undefined {
+  const here = keysAt(schema, path);
+  if (nearest(key, here) !== undefined) return undefined;
+  const section = here.find((sibling) => keysAt(schema, [...path, sibling]).includes(key));
+  if (section !== undefined) return `(${key} belongs under ${section})`;
+  const names = path.filter((step) => typeof step === 'string');
+  const isAbove = names.length > 0 && keysAt(schema, path.slice(0, path.lastIndexOf(names.at(-1)!))).includes(key);
+  return isAbove ? `(${key} belongs beside ${names.at(-1)}, not in it)` : undefined;
 }
 
 /** `null` means "use the default" anywhere, as in the Collector. */
@@ -125,8 +136,10 @@ function keysAt(schema: z.ZodType, path: Path): string[] {
     } else if (def.type === 'record') {
       rest.shift();
       node = def.valueType;
-    } else if (def.type === 'pipe') node = def.in;
-    else if ('innerType' in def) node = def.innerType;
+    } else if (def.type === 'pipe') {
+      // Settings that are made ready before they are looked at have their form behind that.
+      node = (def.in as z.core.$ZodTypes)._zod.def.type === 'transform' ? def.out : def.in;
+    } else if ('innerType' in def) node = def.innerType;
     else node = undefined;
   }
   return [];

@@ -151,7 +151,7 @@ async function* lookAtStream(bmc: Bmc, root: JsonObject): AsyncGenerator<Finding
     }
   } catch (error) {
     signal.throwIfAborted();
-    yield { topic: 'events', verdict: 'fail', text: explained(error) };
+    yield { topic: 'events', verdict: 'warn', text: explained(error) };
     outcome = classifyError(error);
   }
   yield aboutMode(config, outcome);
@@ -190,7 +190,7 @@ async function tryStream({ options, config, endpoint, client, limiter }: Bmc, ur
   const finding = (verdict: Finding['verdict'], text: string) => ({ topic: 'stream', verdict, text });
   if ('kind' in stream) {
     const why = limit.signal.aborted ? `no answer within ${TRIAL_MS / 1_000} s` : stream.why;
-    return { finding: finding('fail', why), outcome: { ...stream, why } };
+    return { finding: finding('warn', why), outcome: { ...stream, why } };
   }
   await Promise.race([aborted(heard.signal), aborted(stream.ended)]);
   signal.throwIfAborted();
