@@ -84,6 +84,10 @@ function sourceBelow(directory: string, onRead: OnRead): ReferenceSource {
       onRead(resolve(directory, path), text);
       return text;
     },
+    openMode: (path) => {
+      const mode = statSync(resolve(directory, path)).mode & 0o777;
+      return mode & 0o077 ? mode.toString(8).padStart(4, '0') : undefined;
+    },
   };
 }
 

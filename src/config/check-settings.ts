@@ -108,7 +108,8 @@ function withoutNulls(value: unknown): unknown {
   );
 }
 
-function valueAt(root: unknown, path: Path): unknown {
+/** What stands at a path of a value; undefined: nothing. */
+export function valueAt(root: unknown, path: Path): unknown {
   return path.reduce<unknown>((node, step) => (node as Record<string, unknown> | undefined)?.[String(step)], root);
 }
 

@@ -1,9 +1,10 @@
 import type { ErrorCode } from '../component/error-codes.ts';
 import type { AnyFactory } from '../component/factory.ts';
 import { type ComponentKind, formatComponentId, parseComponentId } from '../component/id.ts';
+import { Secret } from '../component/secret.ts';
 import type { AgentConfig, ConfiguredComponent, PipelineConfig } from './agent-config.ts';
 import { checkReferences } from './check-references.ts';
-import { checkSettings, type References } from './check-settings.ts';
+import { checkSettings, type References, valueAt } from './check-settings.ts';
 import { mergeValues, ownerOf } from './merge.ts';
 import { formatProblem, type Problem } from './problem.ts';
 import { type Expansion, expandReferences, pathKey, type ReferenceSource } from './references.ts';
@@ -139,6 +140,9 @@ export function loadConfigs(
     formatProblem({ position: position(path, part), path: path.join('::'), code, message });
   const warnings = [
     ...expansion.warnings.map(({ path, message }) => warning(path, 'value', 'config_source', message)),
+    ...openSecrets(expansion.references, components, service).map(({ path, message }) =>
+      warning(path, 'value', 'config_source', message),
+    ),
     ...aliasesUsed(components).map(({ section, key, message }) =>
       warning([section, key], 'key', 'config_value', message),
     ),
@@ -226,4 +230,20 @@ function below(references: References, at: Path): References {
     if (at.every((step, depth) => path[depth] === step)) inside.set(pathKey(path.slice(at.length)), reference);
   }
   return inside;
+}
+
+/** Secrets that come from files which others may read. */
+function openSecrets(
+  references: Expansion['references'],
+  components: ReadonlyMap<ComponentKind, ReadonlyMap<string, ConfiguredComponent>>,
+  service: unknown,
+) {
+  const checked: Record<string, unknown> = { service };
+  for (const [kind, ofKind] of components)
+    checked[`${kind}s`] = Object.fromEntries([...ofKind].map(([key, { config }]) => [key, config]));
+  return [...references].flatMap(([key, { open }]) => {
+    const path = JSON.parse(key) as Path;
+    if (!open || !(valueAt(checked, path) instanceof Secret)) return [];
+    return [{ path, message: `${open.path} holds a secret, and others may read it (mode ${open.mode})` }];
+  });
 }

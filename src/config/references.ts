@@ -6,14 +6,25 @@ export interface ReferenceSource {
   env(name: string): string | undefined;
   /** Reads a file, relative to the configuration file. Throws with a sentence about what is wrong. */
   file(path: string): string;
+  /** Permissions of a file that was read, when others than its owner may read it: `0644`. */
+  openMode?(path: string): string | undefined;
+}
+
+/** A value that came by reference. */
+export interface Reference {
+  readonly reference: string;
+  /** As it was written there; undefined: the variable is not set. */
+  readonly text: string | undefined;
+  /** The file that it came from, when others may read that. */
+  readonly open?: { readonly path: string; readonly mode: string };
 }
 
 export interface Expansion {
   readonly value: unknown;
   readonly problems: readonly { readonly path: Path; readonly message: string }[];
   readonly warnings: readonly { readonly path: Path; readonly message: string }[];
-  /** The values that came by reference, by {@link pathKey}: the reference, and the text as it was written there. */
-  readonly references: ReadonlyMap<string, { readonly reference: string; readonly text: string | undefined }>;
+  /** The values that came by reference, by {@link pathKey}. */
+  readonly references: ReadonlyMap<string, Reference>;
 }
 
 /** Deeper is a mistake, or an anchor that holds itself. */
@@ -33,7 +44,7 @@ export function pathKey(path: Path): string {
 export function expandReferences(value: unknown, source: ReferenceSource): Expansion {
   const problems: { path: Path; message: string }[] = [];
   const warnings: { path: Path; message: string }[] = [];
-  const references = new Map<string, { reference: string; text: string | undefined }>();
+  const references = new Map<string, Reference>();
 
   const walk = (node: unknown, path: Path): unknown => {
     if (path.length > MAX_LEVELS) {
@@ -53,7 +64,7 @@ export function expandReferences(value: unknown, source: ReferenceSource): Expan
       const pieces = split(text);
       if (pieces.length === 1 && typeof pieces[0] === 'object') {
         const resolved = resolve(pieces[0].inner, path);
-        references.set(pathKey(path), { reference: text, text: resolved });
+        references.set(pathKey(path), { reference: text, text: resolved, ...openFile(pieces[0].inner) });
         return resolved === undefined ? null : asYaml(resolved);
       }
       const parts = pieces.map((piece) => (typeof piece === 'string' ? piece : (resolve(piece.inner, path) ?? '')));
@@ -64,6 +75,13 @@ export function expandReferences(value: unknown, source: ReferenceSource): Expan
       problems.push({ path, message: (error as Error).message });
       return null;
     }
+  };
+
+  /** Only of a file that is named as it stands: the path of another is not known here. */
+  const openFile = (inner: string): Pick<Reference, 'open'> => {
+    const [, file] = /^file:([^$]+)$/.exec(inner) ?? [];
+    const mode = file === undefined ? undefined : source.openMode?.(file);
+    return mode === undefined ? {} : { open: { path: file!, mode } };
   };
 
   const resolve = (inner: string, path: Path): string | undefined => {

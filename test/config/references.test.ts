@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { builtins } from '../../src/builtins.ts';
+import { loadConfig } from '../../src/config/load.ts';
 import { expandReferences } from '../../src/config/references.ts';
 
 const env: Record<string, string> = {
@@ -57,4 +59,27 @@ test('a file that is missing, an open brace and a strange name are problems at t
     [['a'], ['b'], ['c']],
   );
   assert.match(problems[0]!.message, /no such file/);
+});
+
+test('a secret from a file that others may read is a warning with file and mode; anything else from there is none', () => {
+  const yaml = (password: string) => `
+receivers:
+  bmc_logs: { endpoints: [{ name: a, address: "\${file:host}" }], auth: { username: root, password: "${password}" } }
+exporters: { debug: }
+extensions: { scheduler: }
+service: { extensions: [scheduler], pipelines: { logs: { receivers: [bmc_logs], exporters: [debug] } } }
+`;
+  const warnings = (text: string, mode: string | undefined) => {
+    const read = loadConfig('a.yaml', text, builtins, {
+      ...{ env: () => 'given', file: (path) => (path === 'host' ? 'bmc.example' : '0123') },
+      openMode: () => mode,
+    });
+    assert.ok('config' in read, JSON.stringify(read));
+    return read.warnings;
+  };
+  assert.deepEqual(warnings(yaml('${file:pw}'), '0644'), [
+    'a.yaml:3:100  receivers::bmc_logs::auth::password: pw holds a secret, and others may read it (mode 0644)',
+  ]);
+  assert.deepEqual(warnings(yaml('${file:pw}'), undefined), []);
+  assert.deepEqual(warnings(yaml('${env:PW}'), '0644'), []);
 });
