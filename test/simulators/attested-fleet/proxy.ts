@@ -3,6 +3,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import type { Clock } from '../../../src/component/clock.ts';
 import { readClientHello } from './client-hello.ts';
 import type { Ledger, LedgerEntry } from './ledger.ts';
+import { reset } from './tls-listener.ts';
 
 const HELLO_TIMEOUT_MS = 2_000;
 
@@ -115,7 +116,7 @@ export class SniProxy {
 /** Passes bytes, the end of them, and a reset. */
 function pass(from: Socket, to: Socket): void {
   from.pipe(to);
-  from.on('error', () => to.resetAndDestroy());
+  from.on('error', () => reset(to));
   from.on('close', () => {
     if (!from.readableEnded) to.destroy();
   });

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import type { Clock } from '../../../src/component/clock.ts';
 import type { AnswerFault, HandshakeFault } from './faults.ts';
+import { reset } from './tls-listener.ts';
 
 /** A fatal handshake_failure. */
 const ALERT = Buffer.from([21, 3, 3, 0, 2, 2, 40]);
@@ -56,7 +57,7 @@ export async function spoilAnswer(fault: AnswerFault, answer: DueAnswer): Promis
       response.end();
       return;
     case 'resetBeforeHead':
-      tcp.resetAndDestroy();
+      reset(tcp, request.socket);
       return;
     case 'finBeforeHead':
       request.socket.end();

@@ -27,8 +27,9 @@ export class TlsListener {
   readonly #http: HttpServer;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
-  /** What is beneath each TLS connection. */
+  /** What is beneath each TLS connection, and above each of TCP. */
   readonly #beneath = new WeakMap<Socket, Socket>();
+  readonly #above = new WeakMap<Socket, Socket>();
 
   constructor(ledger: Ledger, service: TlsService) {
     this.#ledger = ledger;
@@ -55,7 +56,7 @@ export class TlsListener {
 
   /** Resets all connections. */
   cut(): void {
-    for (const socket of this.#sockets) socket.resetAndDestroy();
+    for (const socket of this.#sockets) reset(socket, this.#above.get(socket));
   }
 
   async stop(): Promise<void> {
@@ -72,6 +73,7 @@ export class TlsListener {
     const secureContext = await this.#service.context(tcp);
     if (!secureContext || tcp.destroyed) return;
     const secured = new TLSSocket(tcp, { isServer: true, secureContext, ALPNProtocols: ['http/1.1'] });
+    this.#above.set(tcp, secured);
     secured.on('error', () => tcp.destroy());
     secured.on('secure', () => {
       this.#beneath.set(secured, tcp);
@@ -88,4 +90,14 @@ export class TlsListener {
     });
     this.#ledger.changed();
   }
+}
+
+/**
+ * Resets a connection, unless its end is on the way: Node never closes a socket that is reset then, and a process with such a
+ * socket spins at its exit.
+ */
+export function reset(tcp: Socket, above: Socket = tcp): void {
+  const isEnding = [tcp, above].some(({ writableEnded, writableFinished }) => writableEnded && !writableFinished);
+  if (isEnding) tcp.destroy();
+  else tcp.resetAndDestroy();
 }
