@@ -7,7 +7,6 @@ import { deadline } from '../component/deadline.ts';
 import type { AnyFactory } from '../component/factory.ts';
 import { VERSION } from '../component/version.ts';
 import type { AgentConfig } from '../config/agent-config.ts';
-import { logsPush, metricsPush } from '../platform/otlp-push.ts';
 import { createOwnLogs, OWN_LOGS_DROPPED } from '../platform/own-logs.ts';
 import { createOwnMetrics } from '../platform/own-metrics.ts';
 import { observeProcess } from '../platform/process-metrics.ts';
@@ -30,10 +29,13 @@ export async function run(flags: ConfigFlags, exit: (code: number) => never): Pr
   const { telemetry } = config.service;
   const resource = agentResource(VERSION, telemetry.resource);
   const readers = telemetry.metrics.level === 'none' ? [] : telemetry.metrics.readers;
+  const isPushed = telemetry.logs.processors.length > 0 || readers.some(({ periodic }) => periodic);
+  // Loaded by those who use it: a start without it is shorter.
+  const push = isPushed ? await import('../platform/otlp-push.ts') : undefined;
   const metrics = createOwnMetrics({
     ...{ version: VERSION, resource, page: readers.find(({ pull }) => pull)?.pull?.exporter.prometheus },
     hidden: telemetry.metrics.level === 'none' ? [] : hiddenAt(telemetry.metrics.level, factoriesOf(config)),
-    readers: readers.flatMap(({ periodic }) => (periodic ? [metricsPush(periodic)] : [])),
+    readers: push ? readers.flatMap(({ periodic }) => (periodic ? [push.metricsPush(periodic)] : [])) : [],
   });
   observeProcess(metrics.meter('outband.process'));
   const dropped = metrics.meter('outband').createCounter(OWN_LOGS_DROPPED.name, OWN_LOGS_DROPPED);
@@ -43,9 +45,9 @@ export async function run(flags: ConfigFlags, exit: (code: number) => never): Pr
     ...(sampling.enabled && { sampling }),
     onSampledOut: () => dropped.add(1, { reason: 'sampled' }),
     resource,
-    processors: processors.map(({ batch }) =>
-      logsPush(batch, (lines) => dropped.add(lines, { reason: 'destination' })),
-    ),
+    processors: push
+      ? processors.map(({ batch }) => push.logsPush(batch, (lines) => dropped.add(lines, { reason: 'destination' })))
+      : [],
   });
   const logger = logs.logger();
   for (const warning of warnings) logger.warn(warning);
@@ -100,7 +102,7 @@ export async function run(flags: ConfigFlags, exit: (code: number) => never): Pr
     using limit = deadline(systemClock, LAST_LINES_MS, 'the last lines');
     await Promise.race([logs.shutdown(), aborted(limit.signal)]);
     // What is still tried at an OTLP service that is away must not hold the process.
-    if (processors.length > 0 || readers.some(({ periodic }) => periodic)) exit(code);
+    if (push) exit(code);
     return code;
   }
   logger.error('components did not stop in time', { components: hung, timeout_ms: config.service.shutdown_timeout });
