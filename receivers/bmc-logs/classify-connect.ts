@@ -13,7 +13,7 @@ export type ConnectOutcome =
       /** Milliseconds that the BMC asked for. */
       readonly retryAfterMs?: number;
     }
-  /** We did not ask: the account is on hold. That is no fault of the stream. */
+  /** We did not ask: the account is on hold, or there is none. That is no fault of the stream. */
   | { readonly kind: 'not_sent'; readonly why: string };
 
 /** Closed list; value of the attribute `error.type`. */
@@ -22,6 +22,7 @@ export type ConnectErrorType =
   /** The BMC answered something that is no Redfish on the way to its stream. */
   | 'body';
 
+const NOT_SENT: ReadonlySet<string> = new Set(['auth_hold', 'config_source', 'config_reference']);
 const UNSUPPORTED_STATUS: ReadonlySet<number> = new Set([404, 405, 406, 501]);
 const BUSY_STATUS: ReadonlySet<number> = new Set([429, 503]);
 /** A BMC that is busy gets at least this pause, whatever it says. */
@@ -60,7 +61,7 @@ export function mayBlameFilter(outcome: ConnectOutcome): boolean {
 export function classifyError(error: unknown): ConnectOutcome {
   if (!(error instanceof OutbandError)) return { kind: 'failure', type: 'body', why: String(error) };
   const why = error.message;
-  if (error.code === 'auth_hold') return { kind: 'not_sent', why };
+  if (NOT_SENT.has(error.code)) return { kind: 'not_sent', why };
   // An answer on the way to the stream URI: the root, the EventService, or a login.
   const status = Number(/answered (\d{3})$/.exec(why)?.[1]);
   if (status >= 300) {

@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { builtins } from '../builtins.ts';
 import { deadline } from '../component/deadline.ts';
 import { describeError, OutbandError } from '../component/errors.ts';
 import type { Finding, ProbeOptions } from '../component/factory.ts';
 import { Secret } from '../component/secret.ts';
+import { readSecretFile } from '../component/secret-file.ts';
 import { parseDuration } from '../config/schema/values.ts';
 import { systemClock } from '../platform/system-clock.ts';
 import { UsageError } from '../usage-error.ts';
@@ -103,11 +103,7 @@ async function readPassword(file: string | undefined): Promise<Secret> {
   const { OUTBAND_PROBE_PASSWORD: given } = process.env;
   if (file === undefined && given) return new Secret(given);
   if (file === undefined) throw new UsageError('--username needs --password-file or OUTBAND_PROBE_PASSWORD');
-  try {
-    return new Secret((await readFile(file, 'utf8')).trim());
-  } catch (cause) {
-    throw new OutbandError('config_source', `--password-file: cannot read ${file}`, { cause });
-  }
+  return readSecretFile(file, '--password-file');
 }
 
 function parseFlags(args: readonly string[]) {

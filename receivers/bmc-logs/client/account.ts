@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { type BasicAccount, isBasicAuth, isClientAuth } from '../../../src/component/client-auth.ts';
 import type { Host } from '../../../src/component/component.ts';
 import { OutbandError } from '../../../src/component/errors.ts';
-import { Secret } from '../../../src/component/secret.ts';
+import type { Secret } from '../../../src/component/secret.ts';
+import { readSecretFile } from '../../../src/component/secret-file.ts';
 import type { AuthSettings } from '../endpoint-settings.ts';
 
 /** Who we are to a BMC. */
@@ -13,23 +13,15 @@ export type Account =
 
 /**
  * Reads the account anew each time, so that a rotated file or token is used with the next request.
- * @throws OutbandError `config_source` when the file cannot be read, `config_reference` when no such extension runs
+ * @throws OutbandError `config_source` when the file cannot be read or is empty, `config_reference` when no such extension runs
  */
 export async function readAccount(auth: AuthSettings, host: Host): Promise<Account> {
   const { username = '', password, password_file, authenticator } = auth;
   if (password !== undefined) return { kind: 'password', username, password };
   if (password_file !== undefined)
-    return { kind: 'password', username, password: new Secret(await readPassword(password_file)) };
+    return { kind: 'password', username, password: await readSecretFile(password_file, 'auth::password_file') };
   const extension = host.extension(authenticator!);
   if (isBasicAuth(extension)) return { kind: 'password', ...(await extension.account()) };
   if (isClientAuth(extension)) return { kind: 'header', authorization: await extension.authorization() };
   throw new OutbandError('config_reference', `extension "${authenticator}" gives no account`);
-}
-
-async function readPassword(file: string): Promise<string> {
-  try {
-    return (await readFile(file, 'utf8')).trim();
-  } catch (cause) {
-    throw new OutbandError('config_source', `auth::password_file: cannot read ${file}`, { cause });
-  }
 }

@@ -1,9 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import type { ClientAuth } from '../../component/client-auth.ts';
-import { OutbandError } from '../../component/errors.ts';
 import { defineExtension } from '../../component/factory.ts';
 import { Secret } from '../../component/secret.ts';
+import { readSecretFile } from '../../component/secret-file.ts';
 import { secret, text } from '../../config/schema/values.ts';
 
 const schema = z
@@ -31,15 +30,10 @@ export default defineExtension({
     return {
       start: async () => {},
       shutdown: async () => {},
-      authorization: async () => new Secret(`${scheme} ${token ? token.reveal() : await readToken(filename!)}`),
+      authorization: async () => {
+        const value = token ?? (await readSecretFile(filename!, 'filename'));
+        return new Secret(`${scheme} ${value.reveal()}`);
+      },
     };
   },
 });
-
-async function readToken(file: string): Promise<string> {
-  try {
-    return (await readFile(file, 'utf8')).trim();
-  } catch (cause) {
-    throw new OutbandError('config_source', `filename: cannot read the token from ${file}`, { cause });
-  }
-}

@@ -3,7 +3,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { readAccount } from '../../../receivers/bmc-logs/client/account.ts';
+import { Credentials } from '../../../receivers/bmc-logs/client/credentials.ts';
+import { EndpointState } from '../../../receivers/bmc-logs/endpoint-state.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+import { testHost } from '../../support/host.ts';
 import { scene } from '../../support/scene.ts';
+import { temporaryDirectory } from '../../support/storage.ts';
 
 const ACCOUNT = { username: 'ro', password: 'p$${w}ord' };
 const auth = (password: string) => `
@@ -61,4 +67,32 @@ test('a CA file that cannot be read is a start error, not a BMC that is away', a
   await assert.rejects(scene(t, { tls: true, receiver: 'tls: { ca_file: /nowhere/ca.pem }' }), {
     code: 'config_source',
   });
+});
+
+test('a password file that is empty, or gone, sends nothing: whoever rewrites it in place empties it first', async (t) => {
+  const file = join(await temporaryDirectory(t), 'password');
+  const credentials = new Credentials({
+    ...{ endpoint: 'r1', clock: new FakeClock(), state: new EndpointState({}, () => {}) },
+    auth: { mode: 'basic', username: 'ro', password_file: file },
+    account: () => readAccount({ mode: 'basic', username: 'ro', password_file: file }, testHost()),
+    login: () => assert.fail('no login'),
+    logout: () => assert.fail('no logout'),
+    onHold: () => {},
+    onLifted: () => {},
+  });
+  const sent: unknown[] = [];
+  const ask = () =>
+    credentials.prove(new AbortController().signal, async (headers) => {
+      sent.push(headers.authorization);
+      return { status: 200 };
+    });
+  await assert.rejects(ask(), { code: 'config_source', message: /cannot read/ });
+  for (const content of ['', '\n']) {
+    await writeFile(file, content);
+    await assert.rejects(ask(), { code: 'config_source', message: /is empty/ });
+  }
+  assert.deepEqual(sent, []);
+  await writeFile(file, 'new\n');
+  await ask();
+  assert.deepEqual(sent, [`Basic ${Buffer.from('ro:new').toString('base64')}`]);
 });

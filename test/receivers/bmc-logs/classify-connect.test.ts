@@ -62,3 +62,8 @@ for (const [code, type] of [
     const outcome = classifyError(new OutbandError(code, 'x'));
     assert.ok(outcome.kind === 'failure' && outcome.type === type);
   });
+
+for (const code of ['auth_hold', 'config_source', 'config_reference'] as const satisfies readonly ErrorCode[])
+  test(`an attempt that ends with ${code} was not sent: it says nothing of the stream`, () => {
+    assert.equal(classifyError(new OutbandError(code, 'x')).kind, 'not_sent');
+  });
