@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { rootCertificates } from 'node:tls';
 import { type Dispatcher, EnvHttpProxyAgent } from 'undici';
+import { readCaFile } from '../../src/component/ca-file.ts';
 import { OutbandError } from '../../src/component/errors.ts';
 import type { OtlpHttpConfig } from './config.ts';
 
@@ -66,6 +67,7 @@ type Tls = OtlpHttpConfig['tls'];
 async function readMaterial(tls: Tls) {
   const read = async (what: 'ca' | 'cert' | 'key'): Promise<string | undefined> => {
     const file = tls[`${what}_file`];
+    if (what === 'ca' && file !== undefined) return readCaFile(file);
     if (file === undefined) return what === 'key' ? tls.key_pem?.reveal() : tls[`${what}_pem`];
     try {
       return await readFile(file, 'utf8');

@@ -1,7 +1,6 @@
-import { X509Certificate } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { createSecureContext, type SecureContext } from 'node:tls';
-import { OutbandError } from '../../src/component/errors.ts';
+import { readCaFile } from '../../src/component/ca-file.ts';
 import type { AttestationConfig } from './config.ts';
 
 /** The TLS context of probes; made anew when its file has changed. */
@@ -38,7 +37,7 @@ export async function makeContext(
 ): Promise<SecureContext> {
   return createSecureContext({
     minVersion: min_version === '1.3' ? 'TLSv1.3' : 'TLSv1.2',
-    ...(file !== undefined && { ca: await readCa(file) }),
+    ...(file !== undefined && { ca: await readCaFile(file) }),
   });
 }
 
@@ -48,27 +47,4 @@ function changeTime(file: string): Promise<number> {
     ({ mtimeMs }) => mtimeMs,
     () => 0,
   );
-}
-
-const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----/gs;
-
-/**
- * Each certificate is read here, too: Node leaves out what it cannot read, and then trusts nobody.
- * @throws OutbandError `config_source`
- */
-async function readCa(file: string): Promise<string> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (cause) {
-    throw new OutbandError('config_source', `tls::ca_file: cannot read ${file}`, { cause });
-  }
-  const certificates = text.match(PEM_CERTIFICATE) ?? [];
-  try {
-    for (const certificate of certificates) new X509Certificate(certificate);
-  } catch (cause) {
-    throw new OutbandError('config_source', `tls::ca_file: ${file} holds a certificate that cannot be read`, { cause });
-  }
-  if (certificates.length > 0) return text;
-  throw new OutbandError('config_source', `tls::ca_file: ${file} holds no certificate in PEM form`);
 }

@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
-import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parse } from 'yaml';
 import { type AttestedFleet, startAttestedFleet } from '../simulators/attested-fleet/fleet.ts';
 import { type OtlpSink, startOtlpSink } from '../simulators/otlp-sink/sink.ts';
 import { startAgentProcess } from '../support/agent-process.ts';
+import { freePort } from '../support/free-port.ts';
 import { TOKEN } from '../support/monitoring-api.ts';
 import { agentOf } from '../support/run-agent.ts';
 import { temporaryDirectory } from '../support/storage.ts';
@@ -59,15 +58,6 @@ service:
     logs: { receivers: [attestation], exporters: [otlp_http] }
     metrics: { receivers: [attestation], exporters: [otlp_http] }
 `;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 const names = (sink: OtlpSink, event: string) => sink.records.filter(({ eventName }) => eventName === event);

@@ -14,17 +14,9 @@ import { startBmcFleet } from '../simulators/bmc/fleet.ts';
 import { Watchers } from '../simulators/watchers.ts';
 import { startAgentProcess } from '../support/agent-process.ts';
 import { cli } from '../support/cli.ts';
+import { freePort } from '../support/free-port.ts';
 import { agentOf } from '../support/run-agent.ts';
 import { temporaryDirectory } from '../support/storage.ts';
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 interface Arrived {
   readonly path: string;

@@ -1,6 +1,7 @@
 import { constants, createHash } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
+import { readCaFile } from '../../../src/component/ca-file.ts';
 import { OutbandError } from '../../../src/component/errors.ts';
 import type { TlsSettings } from '../endpoint-settings.ts';
 
@@ -53,19 +54,8 @@ async function makeContext(caFile: string | undefined, minVersion: TlsVersion, l
     // OpenSSL 3 speaks versions before 1.2 only at its lowest security level.
     ...(minVersion < '1.2' && { ciphers: 'DEFAULT@SECLEVEL=0' }),
     ...(legacy && { secureOptions: constants.SSL_OP_LEGACY_SERVER_CONNECT }),
-    ...(caFile !== undefined && { ca: await readCertificates(caFile) }),
+    ...(caFile !== undefined && { ca: await readCaFile(caFile) }),
   });
-}
-
-async function readCertificates(path: string): Promise<string> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (cause) {
-    throw new OutbandError('config_source', `tls::ca_file: cannot read ${path}`, { cause });
-  }
-  if (text.includes('-----BEGIN CERTIFICATE-----')) return text;
-  throw new OutbandError('config_source', `tls::ca_file: ${path} holds no certificate in PEM form`);
 }
 
 /** @returns why a connection must not be used: the key that it shows is not one of the pins */

@@ -64,9 +64,18 @@ test('an authority that is not trusted means no byte of HTTP, and says so', asyn
 });
 
 test('a CA file that cannot be read is a start error, not a BMC that is away', async (t) => {
-  await assert.rejects(scene(t, { tls: true, receiver: 'tls: { ca_file: /nowhere/ca.pem }' }), {
-    code: 'config_source',
-  });
+  const file = join(await temporaryDirectory(t), 'ca.pem');
+  for (const [content, message] of [
+    [undefined, /cannot read/],
+    ['no PEM', /holds no certificate in PEM form/],
+    ['-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n', /holds a certificate that cannot be read/],
+  ] as const) {
+    if (content !== undefined) await writeFile(file, content);
+    await assert.rejects(scene(t, { tls: true, receiver: `tls: { ca_file: ${file} }` }), {
+      code: 'config_source',
+      message,
+    });
+  }
 });
 
 test('a password file that is empty, or gone, sends nothing: whoever rewrites it in place empties it first', async (t) => {
