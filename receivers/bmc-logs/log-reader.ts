@@ -277,8 +277,6 @@ export class LogReader {
       });
       if (slice.length === MAX_BATCH_RECORDS) await turn();
     }
-    const newest = unknown.at(-1);
-    if (newest?.link !== undefined) cursor.newestLink = newest.link;
     return emitted;
   }
 

@@ -28,10 +28,13 @@ export interface Twins {
 }
 export const FIRST: Twins = { content: 0, base: 0 };
 
-/** The keys of an entry that is known by the link of its member. */
-interface Keys {
+/** What is kept of an entry that is known by the link of its member. */
+export interface LinkedEntry {
   readonly base: string;
   readonly content: string;
+  /** Its MessageId, where it has no text. */
+  readonly name: string | undefined;
+  readonly seconds: number;
 }
 
 /** A cursor as it is stored. Links are not: a member behind one is fetched once more and recognised. */
@@ -100,8 +103,6 @@ export class ServiceCursor {
   newestFirst: boolean | undefined;
   /** When the log was last read whole; monotonic milliseconds of this process. */
   wholeAt = Number.NEGATIVE_INFINITY;
-  /** Link of the newest entry, where members are only links. */
-  newestLink: string | undefined;
   /** Whether {@link stored} would differ from what it was when it was last read. */
   isChanged = false;
   /** Entries in the last whole read. */
@@ -124,7 +125,9 @@ export class ServiceCursor {
   /** When so many are known, the old ones are forgotten. */
   #forgetAt = 2 * MOST_KNOWN;
   /** Members that are only links, so that known ones need no fetch. */
-  readonly #linked = new Map<string, Keys>();
+  readonly #linked = new Map<string, LinkedEntry>();
+  /** Link of the newest of these, and its rank or time. */
+  #newestLink: { readonly link: string; readonly order: bigint } | undefined;
   /** The newest link when this walk began; fetched although it is known, to see whether links still name the same. */
   #probe: string | undefined;
 
@@ -192,7 +195,7 @@ export class ServiceCursor {
 
   /** A walk from the first page begins. */
   beginRead(): void {
-    this.#probe = this.newestLink;
+    this.#probe = this.#newestLink?.link;
     this.#floor = this.#nextFloor;
   }
 
@@ -206,7 +209,7 @@ export class ServiceCursor {
 
   forgetLinks(): void {
     this.#linked.clear();
-    this.newestLink = undefined;
+    this.#newestLink = undefined;
     this.#probe = undefined;
   }
 
@@ -284,6 +287,11 @@ export class ServiceCursor {
     for (const [link, { base }] of this.#linked) if (!this.#bases.has(base)) this.#linked.delete(link);
   }
 
+  /** Whether an entry is known by who it is; or, since its log was numbered anew, may be known by what it says. */
+  isFamiliar(entry: Happening, baseTwin: number): boolean {
+    return this.#before !== undefined || this.#bases.has(baseKey(entry, { ...FIRST, base: baseTwin }));
+  }
+
   /** Compares an entry with what is known, and notes that this read showed it. */
   judge(entry: Happening, twins = FIRST): Verdict {
     const base = baseKey(entry, twins);
@@ -295,7 +303,8 @@ export class ServiceCursor {
       }
       return this.#isBelowFloor(entry) ? 'below_floor' : 'new';
     }
-    if (entry.uri === this.#probe) this.#probe = undefined;
+    if (entry.uri !== undefined && entry.uri === this.#probe && this.#linked.get(entry.uri)?.base === base)
+      this.#probe = undefined;
     if (revision !== wordOf(entry.revision, 0)) return 'updated';
     this.#bases.touch(base, this.#wholeReads);
     const content = contentKey(entry, twins);
@@ -341,14 +350,17 @@ export class ServiceCursor {
     return this.#bases.has(baseKey(entry, FIRST));
   }
 
-  /** Whether a member that is only a link needs no fetch; notes that this read showed it. */
-  knowsLink(uri: string): boolean {
-    const keys = uri === this.#probe ? undefined : this.#linked.get(uri);
-    if (keys) {
-      this.#bases.touch(keys.base, this.#wholeReads);
-      this.#contents.touch(keys.content, this.#wholeReads);
-    }
-    return keys !== undefined;
+  /** The entry behind a member that is only a link and needs no fetch. */
+  entryBehind(uri: string): LinkedEntry | undefined {
+    return uri === this.#probe ? undefined : this.#linked.get(uri);
+  }
+
+  /** This read showed an entry by its link alone. @param twin how many equal ones it showed before */
+  markShown({ base, content, name, seconds }: LinkedEntry, twin: number): void {
+    this.#bases.touch(base, this.#wholeReads);
+    const key = digest(content, name, twin);
+    if (!this.#contents.touch(key, this.#wholeReads))
+      this.#contents.put(key, this.#wholeReads, seconds, wordOf(base, 0));
   }
 
   /**
@@ -361,7 +373,7 @@ export class ServiceCursor {
     const seconds = secondsOf(entry);
     if (this.#bases.put(base, this.#wholeReads, seconds, wordOf(entry.revision, 0))) this.isChanged = true;
     this.#contents.put(content, this.#wholeReads, seconds, wordOf(base, 0));
-    if (link !== undefined) this.#linked.set(link, { base, content });
+    if (link !== undefined) this.link(entry, link, twins);
     const rank = rankOf(entry);
     if (rank !== undefined && (this.#largest === undefined || rank > this.#largest)) this.#largest = rank;
     const id = integerOf(entry.id);
@@ -370,6 +382,14 @@ export class ServiceCursor {
     if (nanos !== undefined && (this.#newestNanos === undefined || nanos > this.#newestNanos))
       this.#newestNanos = nanos;
     if (this.#bases.size >= this.#forgetAt) this.#forgetOld();
+  }
+
+  /** A known entry is behind this link. */
+  link(entry: Happening, link: string, twins: Twins): void {
+    const base = baseKey(entry, twins);
+    this.#linked.set(link, { base, content: entry.content, name: nameOf(entry), seconds: secondsOf(entry) });
+    const order = rankOf(entry) ?? entry.time.epochNanos ?? 0n;
+    if (this.#newestLink === undefined || order >= this.#newestLink.order) this.#newestLink = { link, order };
   }
 
   /** Entries of a first contact that were not looked at, being older than what is wanted, are known. */
@@ -417,7 +437,11 @@ function baseKey({ base }: Happening, { base: twin }: Twins): string {
 }
 
 /** What an entry says, the k-th of its kind, as a key. */
-export function contentKey({ content, messageId, json }: Happening, { content: twin }: Twins): string {
-  // Two logs may name the same event differently; without a text the name is all there is.
-  return digest(content, textOf(json.Message) === undefined ? messageId : undefined, twin);
+export function contentKey(entry: Happening, { content: twin }: Twins): string {
+  return digest(entry.content, nameOf(entry), twin);
+}
+
+/** Two logs may name the same event differently; without a text the name is all there is. */
+function nameOf({ messageId, json }: Happening): string | undefined {
+  return textOf(json.Message) === undefined ? messageId : undefined;
 }

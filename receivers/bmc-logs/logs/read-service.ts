@@ -3,7 +3,7 @@ import type { RedfishClient } from '../client/redfish-client.ts';
 import { fromEntry, type Happening } from '../happening.ts';
 import { isOnlyLink, type JsonObject, objectsOf, textOf } from '../json.ts';
 import { eventTime } from '../record/time.ts';
-import { type LogReset, rankOf, type ServiceCursor, type Survey, type Twins } from './cursor.ts';
+import { type LinkedEntry, type LogReset, rankOf, type ServiceCursor, type Survey, type Twins } from './cursor.ts';
 import { type LogService, pathOfMember } from './discovery.ts';
 import { directionOf, oldestFirst } from './order.ts';
 import { type ReadPlan, wholeRead } from './read-plan.ts';
@@ -127,6 +127,14 @@ async function walk(options: ReadOptions, plan: ReadPlan, rekey: boolean): Promi
     twinsSeen.set(key, before + 1);
     return before;
   };
+  // Of equal ones the known come first, wherever they stand: as many are known as were, and the others are new.
+  const unsettled: { readonly entry: Happening; readonly twins: { content: number; readonly base: number } }[] = [];
+  const settle = () => {
+    for (const { entry, twins } of unsettled.splice(0)) {
+      twins.content = countTwin(entry.content);
+      if (cursor.isRenumbered(entry, twins)) seen.sameContent++;
+    }
+  };
   let claimed: number | undefined;
   const sequences = new Set<string>();
   const pagesSeen = new Set<string>();
@@ -144,20 +152,23 @@ async function walk(options: ReadOptions, plan: ReadPlan, rekey: boolean): Promi
   const end = (
     reachedEnd: boolean,
     { limit, isShort = false, endedAtFloor = false, reset }: Ending = {},
-  ): ReadResult => ({
-    unknown: oldestFirst(unknown, ({ entry }) => entry),
-    reachedEnd,
-    whole: reachedEnd && !isShort && limit === undefined && error === undefined,
-    complete: reachedEnd && limit === undefined && error === undefined,
-    entries: cursor.entriesBefore + seen.entries,
-    pages: pagesSeen.size,
-    claimed,
-    endedAtFloor,
-    reworded: seen.reworded,
-    ...(reset && { reset }),
-    ...(limit && { limit }),
-    ...(error !== undefined && { error }),
-  });
+  ): ReadResult => {
+    settle();
+    return {
+      unknown: oldestFirst(unknown, ({ entry }) => entry),
+      reachedEnd,
+      whole: reachedEnd && !isShort && limit === undefined && error === undefined,
+      complete: reachedEnd && limit === undefined && error === undefined,
+      entries: cursor.entriesBefore + seen.entries,
+      pages: pagesSeen.size,
+      claimed,
+      endedAtFloor,
+      reworded: seen.reworded,
+      ...(reset && { reset }),
+      ...(limit && { limit }),
+      ...(error !== undefined && { error }),
+    };
+  };
   const stopAt = (limit: NonNullable<ReadResult['limit']>): ReadResult => {
     cursor.resumeAt = link;
     const result = end(false, { limit });
@@ -199,7 +210,7 @@ async function walk(options: ReadOptions, plan: ReadPlan, rekey: boolean): Promi
     // A link that leads nowhere costs its own entry, not the pages behind it.
     error ??= members.error;
     budget.entries -= members.fetched.length;
-    seen.entries += members.known + members.fetched.length;
+    seen.entries += members.known.length + members.fetched.length;
     let oldHere = 0;
     let isLoop = listed.length > 0;
     for (const member of listed) {
@@ -208,6 +219,7 @@ async function walk(options: ReadOptions, plan: ReadPlan, rekey: boolean): Promi
       if (!inThisRead.has(uri)) isLoop = false;
       inThisRead.add(uri);
     }
+    for (const entry of members.known) cursor.markShown(entry, countTwin(entry.content));
     for (const [index, { json, link: memberLink }] of members.fetched.entries()) {
       if (index % MEMBERS_PER_SLICE === MEMBERS_PER_SLICE - 1) await pause();
       const entry = toEntry(json, memberLink, options);
@@ -220,9 +232,11 @@ async function walk(options: ReadOptions, plan: ReadPlan, rekey: boolean): Promi
         if (sequences.has(entry.sequence)) return { again: 'sequence_not_unique' };
         sequences.add(entry.sequence);
       }
-      const twins = { content: countTwin(entry.content), base: countTwin(entry.base!) };
-      if (rekey && cursor.judge(toEntry(json, memberLink, options, true), twins) === 'known')
-        cursor.mark(entry, memberLink, twins);
+      const base = countTwin(entry.base!);
+      const keyed = rekey ? toEntry(json, memberLink, options, true) : entry;
+      const isFamiliar = cursor.isFamiliar(keyed, base);
+      const twins = { content: isFamiliar ? countTwin(entry.content) : 0, base };
+      if (rekey && cursor.judge(keyed, twins) === 'known') cursor.mark(entry, memberLink, twins);
       const verdict = cursor.judge(entry, twins);
       ranks.largest = larger(ranks.largest, rank);
       if (verdict === 'below_floor' || (cursor.firstContact && isOlder(entry, options.historyEnds))) oldHere++;
@@ -230,15 +244,16 @@ async function walk(options: ReadOptions, plan: ReadPlan, rekey: boolean): Promi
       if (verdict === 'new' || verdict === 'updated') {
         unknown.push({ entry, verdict, twins, link: memberLink });
         ranks.smallestUnknown = smaller(ranks.smallestUnknown, rank);
-        if (verdict === 'new' && cursor.isRenumbered(entry, twins)) seen.sameContent++;
+        if (!isFamiliar) unsettled.push({ entry, twins });
         continue;
       }
+      if (memberLink !== undefined) cursor.link(entry, memberLink, twins);
       if (verdict === 'reworded') seen.reworded++;
       if (verdict === 'moved') seen.sameContent++;
       else if (entry.time.epochNanos === undefined) seen.knownUndated++;
       else seen.knownDated++;
     }
-    seen.knownDated += members.known;
+    seen.knownDated += members.known.length;
     const hasNew = unknown.length > knownBefore;
     if (hasNew) budget.bytes -= bytes;
     if (members.cut) return stopAt('link_fetches');
@@ -265,6 +280,7 @@ async function walk(options: ReadOptions, plan: ReadPlan, rekey: boolean): Promi
   if (cursor.linksReused) return { again: 'links_reused' };
   const direction = directionOf(places);
   if (direction !== undefined) cursor.newestFirst = direction === 'newest_first';
+  settle();
   const survey: Survey = { ...seen, largest: ranks.largest, smallestUnknown: ranks.smallestUnknown };
   const reset = cursor.resetOf(survey);
   if (reset && reset.kind !== 'overrun' && seen.entries > 0) return { again: reset.kind, reset };
@@ -316,8 +332,8 @@ function fullKey({ revision, text }: Happening): string {
 interface Members {
   /** Entries that came with the page, or were fetched. */
   readonly fetched: readonly { readonly json: JsonObject; readonly link: string | undefined }[];
-  /** Links that needed no fetch. */
-  readonly known: number;
+  /** Behind links that needed no fetch. */
+  readonly known: readonly LinkedEntry[];
   /** More links than this poll may still fetch: the same page again, next time. */
   readonly cut: boolean;
   /** The first link that could not be fetched. */
@@ -331,7 +347,12 @@ async function fetchMembers(members: readonly JsonObject[], options: ReadOptions
     .filter((member) => !isOnlyLink(member))
     .map((json) => ({ json, link: undefined as string | undefined }));
   const links = members.filter(isOnlyLink).map((member) => ({ member, link: pathOfMember(base, member) }));
-  const wanted = links.filter(({ link }) => link === undefined || !cursor.knowsLink(link));
+  const known: LinkedEntry[] = [];
+  const wanted = links.filter(({ link }) => {
+    const entry = link === undefined ? undefined : cursor.entryBehind(link);
+    if (entry) known.push(entry);
+    return !entry;
+  });
   const now = wanted.slice(0, Math.max(0, budget.linkFetches));
   budget.linkFetches -= now.length;
   const answers = await Promise.allSettled(now.map(({ member }) => client.get(member['@odata.id'], signal)));
@@ -340,5 +361,5 @@ async function fetchMembers(members: readonly JsonObject[], options: ReadOptions
     if (answer.status === 'fulfilled') fetched.push({ json: answer.value.body, link: now[index]!.link });
     else error ??= answer.reason;
   }
-  return { fetched, known: links.length - wanted.length, cut: now.length < wanted.length, error };
+  return { fetched, known, cut: now.length < wanted.length, error };
 }

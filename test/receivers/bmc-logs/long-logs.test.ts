@@ -2,10 +2,14 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { Positions } from '../../../receivers/bmc-logs/logs/positions.ts';
 import { startBmcFleet } from '../../simulators/bmc/fleet.ts';
+import { LiveLog } from '../../simulators/bmc/live-log.ts';
+import { PROFILES } from '../../simulators/bmc/profiles.ts';
 import { startOtlpSink } from '../../simulators/otlp-sink/sink.ts';
 import { durableConfig } from '../../support/bmc-config.ts';
 import { bmcReaders, pollOf, serviceAt } from '../../support/bmc-readers.ts';
+import { testHost } from '../../support/host.ts';
 import { agentOf, type TestAgent } from '../../support/run-agent.ts';
 import { countLines, scene } from '../../support/scene.ts';
 import { temporaryDirectory } from '../../support/storage.ts';
@@ -384,4 +388,50 @@ test('a ring of links that are used again, and a page that fails: the entry behi
     bodiesOf(readers).toSorted(),
     [1, 2, 3, 4, 5].map((number) => `entry ${number}`),
   );
+});
+
+test('entries behind links are fetched once, and once more after a restart', async () => {
+  const store = new Map<string, string>();
+  const positionsOf = () =>
+    new Positions(
+      {
+        async set(changes) {
+          for (const [key, value] of Object.entries(changes)) store.set(key, value ?? '');
+        },
+        list: async (prefix) => new Map([...store].filter(([key]) => key.startsWith(prefix)).sort()),
+      },
+      testHost(),
+    );
+  const log = new LiveLog('/redfish/v1/Systems/1/LogServices/Log', PROFILES[0]!.services[0]!);
+  log.linkOnly = true;
+  log.pageSize = 40;
+  for (let n = 0; n < 100; n++)
+    log.append({
+      createdMs: Date.UTC(2026, 10, 25) + n * 1_000,
+      message: `m ${n}`,
+      messageArgs: [],
+      messageId: 'T.1',
+      severity: 'OK',
+    });
+  let fetched = 0;
+  const resource = (path: string, query: URLSearchParams) => {
+    const id = /\/Entries\/([^/]+)$/.exec(path)?.[1];
+    if (id !== undefined) fetched++;
+    return id === undefined ? log.page(Number(query.get('$skip') ?? 0)) : log.entry(id);
+  };
+  const fetchesOf = async ({ logs }: ReturnType<typeof bmcReaders>) => {
+    fetched = 0;
+    await logs.poll(pollOf([serviceAt(log.path)]));
+    return fetched;
+  };
+  const first = positionsOf();
+  const before = bmcReaders({ resource, positions: first.of('r1') });
+  assert.equal(await fetchesOf(before), 100);
+  assert.equal(await fetchesOf(before), 1, 'the newest, to see whether links still name the same');
+  await first.close();
+  const second = positionsOf().of('r1');
+  const after = bmcReaders({ resource, positions: second, known: await second.load() });
+  assert.equal(await fetchesOf(after), 100);
+  assert.equal(await fetchesOf(after), 1);
+  assert.equal(after.received.length, 0);
 });
