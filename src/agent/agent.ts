@@ -1,11 +1,12 @@
 import { aborted } from '../component/aborted.ts';
 import type { Clock } from '../component/clock.ts';
-import type { Component } from '../component/component.ts';
+import type { Component, ConfigView } from '../component/component.ts';
 import { deadline } from '../component/deadline.ts';
 import type { AgentConfig } from '../config/agent-config.ts';
 import type { OwnLogs } from '../platform/own-logs.ts';
 import type { OwnMetrics } from '../platform/own-metrics.ts';
 import { systemClock, systemRandom } from '../platform/system-clock.ts';
+import { belowBeta } from './below-beta.ts';
 import { extensionOrder, Graph, type Node } from './graph.ts';
 import { HostMaker } from './host.ts';
 import { planReload } from './reload-plan.ts';
@@ -27,6 +28,8 @@ export interface AgentOptions {
   readonly random?: () => number;
   /** Directory of the configuration file. Default: the working directory. */
   readonly configDirectory?: string;
+  /** What the status page tells of the configuration. Default: nothing. */
+  readonly about?: ConfigView;
   /** A component reported that the process must end. Called once at most. */
   readonly onFatal?: (component: string, error: Error) => void;
 }
@@ -41,6 +44,8 @@ export interface Agent {
    * @returns names of the components that were replaced, and of those that kept their old settings
    */
   reload(config: AgentConfig): Promise<Reloaded>;
+  /** What the status page tells of the configuration from now on. */
+  tellOfConfig(config: ConfigView): void;
   /**
    * Receivers, processors, exporters, extensions, within `service::shutdown_timeout`. Safe twice.
    * @returns the components that did not stop in time
@@ -56,10 +61,10 @@ export interface Reloaded {
 /** Builds the graph: runs every factory, opens nothing. Throws what a factory throws. */
 export function createAgent(options: AgentOptions): Agent {
   const { config, logs, metrics, clock = systemClock, random = systemRandom, onFatal = () => {} } = options;
-  const { configDirectory = process.cwd() } = options;
+  const { configDirectory = process.cwd(), about } = options;
   const extensions = new Map<string, Component>();
   const { pipelines } = config;
-  const hosts = new HostMaker({ clock, random, logs, metrics, configDirectory, pipelines }, extensions, onFatal);
+  const hosts = new HostMaker({ clock, random, logs, metrics, configDirectory, pipelines, about }, extensions, onFatal);
   const graph = new Graph(hosts, extensions);
   graph.addAll(config);
   return new RunningAgent(graph, hosts, config, logs, metrics, clock);
@@ -94,7 +99,12 @@ class RunningAgent implements Agent {
       throw error;
     }
     this.#hosts.enter('running');
+    for (const { id, line } of belowBeta(this.#config)) this.#logs.logger({ 'otelcol.component.id': id }).info(line);
     this.#logs.logger().info('Everything is ready. Begin running and processing data.');
+  }
+
+  tellOfConfig(config: ConfigView): void {
+    this.#hosts.tellOfConfig(config);
   }
 
   reload(config: AgentConfig): Promise<Reloaded> {

@@ -1,6 +1,14 @@
 import { aborted } from '../component/aborted.ts';
 import type { Clock } from '../component/clock.ts';
-import type { AgentView, Component, ComponentStatus, Host, Logger, StatusOf } from '../component/component.ts';
+import type {
+  AgentView,
+  Component,
+  ComponentStatus,
+  ConfigView,
+  Host,
+  Logger,
+  StatusOf,
+} from '../component/component.ts';
 import { deadline } from '../component/deadline.ts';
 import { OutbandError } from '../component/errors.ts';
 import type { ComponentKind } from '../component/id.ts';
@@ -28,6 +36,7 @@ export interface Surroundings {
   readonly metrics: OwnMetrics;
   readonly configDirectory: string;
   readonly pipelines: AgentView['pipelines'];
+  readonly about: ConfigView | undefined;
 }
 
 /** The host of a component, and what only the agent does with it. */
@@ -44,6 +53,7 @@ export class HostMaker {
   readonly #extensions: ReadonlyMap<string, Component>;
   readonly #onFatal: (component: string, error: Error) => void;
   readonly #statuses = new Map<string, StatusOf>();
+  readonly #attributes = new Map<string, () => NonNullable<StatusOf['attributes']>>();
   readonly #pages = new Set<Page>();
   #view: AgentView;
 
@@ -56,13 +66,13 @@ export class HostMaker {
     this.#surroundings = surroundings;
     this.#extensions = extensions;
     this.#onFatal = onFatal;
-    const { clock, metrics, pipelines } = surroundings;
+    const { clock, metrics, pipelines, about: config } = surroundings;
     const status = metrics.meter('outband').createObservableGauge(COMPONENT_STATUS.name, COMPONENT_STATUS);
     status.addCallback((result) => {
       for (const { kind, id, status: word } of this.#statuses.values())
         result.observe(1, { component: id, kind, status: word });
     });
-    this.#view = { phase: 'starting', startedAt: clock.now(), runningSince: undefined, pipelines };
+    this.#view = { phase: 'starting', startedAt: clock.now(), runningSince: undefined, config, pipelines };
   }
 
   /** A server of pages is new: it shows what the components that are there have. */
@@ -79,10 +89,20 @@ export class HostMaker {
     this.#view = { ...this.#view, pipelines };
   }
 
+  /** What is told of the configuration is another thing. */
+  tellOfConfig(config: ConfigView): void {
+    this.#view = { ...this.#view, config };
+  }
+
   /** The agent has come so far. */
   enter(phase: AgentView['phase']): void {
     const runningSince = phase === 'running' ? this.#surroundings.clock.now() : this.#view.runningSince;
     this.#view = { ...this.#view, phase, runningSince };
+  }
+
+  #withAttributes(name: string, status: StatusOf): StatusOf {
+    const attributes = this.#attributes.get(name)?.();
+    return attributes ? { ...status, attributes } : status;
   }
 
   async #notAlive(): Promise<string | undefined> {
@@ -145,9 +165,10 @@ export class HostMaker {
         for (const server of this.#servers()) server.serve(page);
       },
       ownMetrics: metrics,
-      statuses: () => [...this.#statuses.values()],
+      statuses: () => [...this.#statuses].map(([name, status]) => this.#withAttributes(name, status)),
       agent: () => this.#view,
       notAlive: () => this.#notAlive(),
+      describe: (read) => this.#attributes.set(`${kind} ${key}`, read),
       report,
       started: () => {
         if (last === 'starting') report({ status: 'ok' });
@@ -155,6 +176,7 @@ export class HostMaker {
       gone: () => {
         tracked.release();
         this.#statuses.delete(`${kind} ${key}`);
+        this.#attributes.delete(`${kind} ${key}`);
         for (const page of pages.splice(0)) {
           this.#pages.delete(page);
           for (const server of this.#servers()) server.withdraw(page);

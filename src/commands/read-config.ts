@@ -25,6 +25,7 @@ export interface ConfigFlags {
 export interface ReadConfig {
   readonly config: AgentConfig;
   readonly warnings: readonly string[];
+  readonly infos: readonly string[];
   /** Merged, with all references replaced; as it was written otherwise. */
   readonly merged: Readonly<Record<string, unknown>>;
   /** Content of every file that was read, by path: what tells whether something has changed. */

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Agent } from '../agent/agent.ts';
 import type { Logger } from '../component/component.ts';
 import type { MetricDoc } from '../component/metric-doc.ts';
+import { publicMessage } from '../component/public-message.ts';
 import { ConfigError, formatProblem, sortProblems } from '../config/problem.ts';
 import { systemClock } from '../platform/system-clock.ts';
 import { type ConfigFlags, type ReadConfig, readConfig } from './read-config.ts';
@@ -19,7 +20,8 @@ export interface ReloaderOptions {
   readonly logger: Logger;
   /** The configuration in force. */
   readonly current: ReadConfig;
-  readonly onOutcome: (outcome: ReloadOutcome) => void;
+  /** @param error names no target: the log has the details */
+  readonly onOutcome: (outcome: ReloadOutcome, error?: string) => void;
   /** Called with what is in force from then on. */
   readonly onReloaded: (read: ReadConfig) => void;
   readonly signal: AbortSignal;
@@ -87,7 +89,7 @@ export class Reloader {
       const refused = needsRestart(this.#current, read);
       if (refused !== undefined) {
         logger.error('The configuration is not taken over: this needs a restart', { setting: refused });
-        return onOutcome('failure');
+        return onOutcome('failure', `${refused} needs a restart`);
       }
       const { replaced, kept } = await agent.reload(read.config);
       this.#current = read;
@@ -96,16 +98,21 @@ export class Reloader {
       for (const { name, error } of kept)
         logger.error('A component keeps its old settings', { component: name, error });
       logger.info('The configuration was taken over', { replaced });
-      onOutcome(kept.length === 0 ? 'success' : 'failure');
+      if (kept.length === 0) onOutcome('success');
+      else onOutcome('failure', `old settings are kept by ${kept.map(({ name }) => name).join(', ')}`);
     } catch (error) {
       if (error instanceof ConfigError)
         for (const problem of sortProblems(error.problems)) logger.error(formatProblem(problem));
       logger.error('The configuration is not taken over; the old one runs on', {
         error: error instanceof ConfigError ? undefined : error,
       });
-      onOutcome('failure');
+      onOutcome('failure', error instanceof ConfigError ? mistakes(error.problems.length) : publicMessage(error));
     }
   }
+}
+
+function mistakes(count: number): string {
+  return `the configuration has ${count === 1 ? 'a mistake' : `${count} mistakes`}; the log names ${count === 1 ? 'it' : 'them'}`;
 }
 
 /** @returns the setting that cannot change while the agent runs */

@@ -14,6 +14,7 @@ import { systemClock } from '../platform/system-clock.ts';
 import { hiddenAt } from './metric-docs.ts';
 import { type ConfigFlags, readConfig } from './read-config.ts';
 import { CONFIG_RELOADS, Reloader } from './reloader.ts';
+import { viewOfConfig } from './shown-config.ts';
 
 /** Own lines that wait for an OTLP service get so long at the end; milliseconds. */
 const LAST_LINES_MS = 2_000;
@@ -25,7 +26,7 @@ const LAST_LINES_MS = 2_000;
  */
 export async function run(flags: ConfigFlags, exit: (code: number) => never): Promise<number> {
   const read = await readConfig(flags);
-  const { config, warnings } = read;
+  const { config, warnings, infos } = read;
   const { telemetry } = config.service;
   const resource = agentResource(VERSION, telemetry.resource);
   const readers = telemetry.metrics.level === 'none' ? [] : telemetry.metrics.readers;
@@ -34,7 +35,7 @@ export async function run(flags: ConfigFlags, exit: (code: number) => never): Pr
   const push = isPushed ? await import('../platform/otlp-push.ts') : undefined;
   const metrics = createOwnMetrics({
     ...{ version: VERSION, resource, page: readers.find(({ pull }) => pull)?.pull?.exporter.prometheus },
-    hidden: telemetry.metrics.level === 'none' ? [] : hiddenAt(telemetry.metrics.level, factoriesOf(config)),
+    hidden: telemetry.metrics.level === 'none' ? undefined : hiddenAt(telemetry.metrics.level, factoriesOf(config)),
     readers: push ? readers.flatMap(({ periodic }) => (periodic ? [push.metricsPush(periodic)] : [])) : [],
   });
   observeProcess(metrics.meter('outband.process'));
@@ -51,14 +52,17 @@ export async function run(flags: ConfigFlags, exit: (code: number) => never): Pr
   });
   const logger = logs.logger();
   for (const warning of warnings) logger.warn(warning);
+  for (const info of infos) logger.info(info);
   logger.info('Starting outband', { version: VERSION, node: process.version, config: flags.config.join(', ') });
 
   let endedBy: (code: number) => void = () => {};
   const ended = new Promise<number>((resolve) => {
     endedBy = resolve;
   });
+  let about = viewOfConfig(read, systemClock.now());
   const agent: Agent = createAgent({
     config,
+    about,
     logs,
     metrics,
     // Relative paths start where the last file is: what it says stands above the others.
@@ -85,10 +89,16 @@ export async function run(flags: ConfigFlags, exit: (code: number) => never): Pr
   const reloads = metrics.meter('outband').createCounter(CONFIG_RELOADS.name, CONFIG_RELOADS);
   const reloader = new Reloader({
     ...{ flags, agent, logger, current: read, signal: stopped.signal },
-    onOutcome: (outcome) => reloads.add(1, { outcome }),
-    onReloaded: ({ config: { service } }) => {
-      const { level: next, sampling: rules } = service.telemetry.logs;
-      logs.configure({ level: next, ...(rules.enabled && { sampling: rules }) });
+    onOutcome: (outcome, error) => {
+      reloads.add(1, { outcome });
+      about = { ...about, lastReload: { at: systemClock.now(), outcome, ...(error !== undefined && { error }) } };
+      agent.tellOfConfig(about);
+    },
+    onReloaded: (next) => {
+      const { level: threshold, sampling: rules } = next.config.service.telemetry.logs;
+      logs.configure({ level: threshold, ...(rules.enabled && { sampling: rules }) });
+      for (const warning of next.warnings) logger.warn(warning);
+      about = viewOfConfig(next, systemClock.now());
     },
   });
   process.on('SIGHUP', () => void reloader.reload());

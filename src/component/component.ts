@@ -44,6 +44,24 @@ export interface StatusOf {
   readonly since: bigint;
   /** Text of the error that goes with it. */
   readonly error?: string;
+  /** What it says of itself by `Host.describe`. */
+  readonly attributes?: Readonly<Record<string, number | string>>;
+}
+
+/** The configuration in force. */
+export interface ConfigView {
+  /** Equal for equal settings, secrets apart. */
+  readonly hash: string;
+  /** Nanoseconds since the epoch. */
+  readonly loadedAt: bigint;
+  readonly lastReload?: {
+    /** Nanoseconds since the epoch. */
+    readonly at: bigint;
+    readonly outcome: 'success' | 'unchanged' | 'failure';
+    readonly error?: string;
+  };
+  /** With secrets masked. */
+  readonly shown: Readonly<Record<string, unknown>>;
 }
 
 /** Where the agent is in its life, and how it is put together. */
@@ -53,6 +71,8 @@ export interface AgentView {
   readonly startedAt: bigint;
   /** When everything had started; undefined before. */
   readonly runningSince: bigint | undefined;
+  /** Undefined where a program of one's own runs the agent and does not tell. */
+  readonly config: ConfigView | undefined;
   readonly pipelines: readonly {
     /** `logs[/name]`. */
     readonly key: string;
@@ -100,6 +120,8 @@ export interface Host {
   agent(): AgentView;
   /** Id of an extension whose own machinery does not answer within 5 s; undefined when all do. */
   notAlive(): Promise<string | undefined>;
+  /** Figures of the component for the status page, such as how much waits. Called once; `read` with each request for the page. */
+  describe(read: () => Readonly<Record<string, number | string>>): void;
   /** Reports a change of the component's own status; equal reports in a row are one. */
   report(status: ComponentStatus): void;
 }

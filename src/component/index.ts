@@ -1,7 +1,16 @@
 /** All that a component of one's own needs: the contracts, the errors, and what defines a factory. */
 export { type ClientAuth, isClientAuth } from './client-auth.ts';
 export type { Clock } from './clock.ts';
-export type { AgentView, Component, ComponentStatus, Host, LogFields, Logger, StatusOf } from './component.ts';
+export type {
+  AgentView,
+  Component,
+  ComponentStatus,
+  ConfigView,
+  Host,
+  LogFields,
+  Logger,
+  StatusOf,
+} from './component.ts';
 export type { ConsumeContext, LogsConsumer, MetricsConsumer, NextConsumers } from './consumer.ts';
 export { type Deadline, deadline } from './deadline.ts';
 export type { ErrorCode } from './error-codes.ts';

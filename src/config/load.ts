@@ -8,7 +8,7 @@ import { checkSettings, type References, valueAt } from './check-settings.ts';
 import { mergeValues, ownerOf } from './merge.ts';
 import { formatProblem, type Problem } from './problem.ts';
 import { type Expansion, expandReferences, pathKey, type ReferenceSource } from './references.ts';
-import { serviceSchema } from './schema/service.ts';
+import { type ServiceConfig, serviceSchema } from './schema/service.ts';
 import { kindOf } from './schema/values.ts';
 import { suggest } from './suggest.ts';
 import { type Path, parseYamlFile, type YamlFile } from './yaml-file.ts';
@@ -17,6 +17,8 @@ export type LoadResult =
   | {
       readonly config: AgentConfig;
       readonly warnings: readonly string[];
+      /** What may be meant so, and is told at start. */
+      readonly infos: readonly string[];
       /** All inputs as one, with all references replaced; as it was written otherwise. */
       readonly merged: Readonly<Record<string, unknown>>;
     }
@@ -148,6 +150,10 @@ export function loadConfigs(
     ),
     ...limitersBehindOthers(pipelines).map(({ path, message }) => warning(path, 'value', 'config_value', message)),
   ];
+  const infos = [
+    ...expansion.infos.map(({ path, message }) => warning(path, 'value', 'config_source', message)),
+    ...unused(components, pipelines, service).map(({ path, message }) => warning(path, 'key', 'config_value', message)),
+  ];
   const config = {
     receivers: components.get('receiver'),
     processors: components.get('processor'),
@@ -156,7 +162,7 @@ export function loadConfigs(
     pipelines,
     service,
   } as AgentConfig;
-  return { config, warnings, merged: root };
+  return { config, warnings, infos, merged: root };
 }
 
 /** What the inputs say together, after their references were replaced; what an input says in vain counts no more. */
@@ -173,6 +179,7 @@ function expandAll(inputs: readonly ConfigInput[]) {
     value: mergeValues(values),
     problems: said(({ problems }) => problems),
     warnings: said(({ warnings }) => warnings),
+    infos: said(({ infos }) => infos),
     references: new Map(references) as References,
     position: (path: Path, part: 'key' | 'value') => inputs[ownerOf(values, path)]!.file.position(path, part),
   };
@@ -203,6 +210,28 @@ function aliasesUsed(components: Components): { section: string; key: string; me
         section: `${kind}s`,
         key,
         message: `"${id.type}" is an alias of "${factory.type}"`,
+      })),
+  );
+}
+
+/** Components that are checked and not made, since nothing names them. */
+function unused(
+  components: Components,
+  pipelines: readonly PipelineConfig[],
+  { extensions }: ServiceConfig,
+): { path: Path; message: string }[] {
+  const used = {
+    receiver: pipelines.flatMap(({ receivers }) => receivers),
+    processor: pipelines.flatMap(({ processors }) => processors),
+    exporter: pipelines.flatMap(({ exporters }) => exporters),
+    extension: extensions,
+  };
+  return [...components].flatMap(([kind, ofKind]) =>
+    [...ofKind.keys()]
+      .filter((key) => !used[kind].includes(key))
+      .map((key) => ({
+        path: [`${kind}s`, key],
+        message: `is not used by ${kind === 'extension' ? 'service::extensions' : 'any pipeline'}`,
       })),
   );
 }

@@ -23,6 +23,8 @@ export interface Expansion {
   readonly value: unknown;
   readonly problems: readonly { readonly path: Path; readonly message: string }[];
   readonly warnings: readonly { readonly path: Path; readonly message: string }[];
+  /** What may be meant so. */
+  readonly infos: readonly { readonly path: Path; readonly message: string }[];
   /** The values that came by reference, by {@link pathKey}. */
   readonly references: ReadonlyMap<string, Reference>;
 }
@@ -44,6 +46,7 @@ export function pathKey(path: Path): string {
 export function expandReferences(value: unknown, source: ReferenceSource): Expansion {
   const problems: { path: Path; message: string }[] = [];
   const warnings: { path: Path; message: string }[] = [];
+  const infos: { path: Path; message: string }[] = [];
   const references = new Map<string, Reference>();
 
   const walk = (node: unknown, path: Path): unknown => {
@@ -95,10 +98,11 @@ export function expandReferences(value: unknown, source: ReferenceSource): Expan
       throw new Error(`\${${text}} is not a reference; write $$ for one $`);
     const set = source.env(variable);
     if (set === undefined && fallback === undefined) warnings.push({ path, message: `\${env:${variable}} is not set` });
+    if (set === '') infos.push({ path, message: `\${env:${variable}} is set, and empty` });
     return set ?? fallback;
   };
 
-  return { value: walk(value, []), problems, warnings, references };
+  return { value: walk(value, []), problems, warnings, infos, references };
 }
 
 /** Text pieces as strings, references as the text between their braces. */

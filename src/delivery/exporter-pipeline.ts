@@ -43,6 +43,7 @@ export class ExporterPipeline implements Component, LogsConsumer, MetricsConsume
     await this.#sender.start?.(this.#host);
     await this.#logs?.start();
     await this.#metrics?.start();
+    this.#host.describe(() => ({ ...this.#logs?.description, ...this.#metrics?.description }));
   }
 
   async shutdown(signal: AbortSignal): Promise<void> {

@@ -197,8 +197,9 @@ exporters:
   debug: { verbosity: ${level} }
 extensions:
   scheduler:
+  health_check: { endpoint: "127.0.0.1:0", http: { config: { enabled: true } } }
 service:
-  extensions: [scheduler]
+  extensions: [scheduler, health_check]
   reload_interval: ${interval}
   telemetry: { metrics: { level: none } }
   pipelines: { logs: { receivers: [bmc_logs], exporters: [debug] } }
@@ -215,6 +216,12 @@ service:
   await put(text('loud'));
   await agent.line('exporters::debug::verbosity: must be one of basic, normal, detailed');
   await agent.line('The configuration is not taken over; the old one runs on');
+  const [, address] = /health check is listening\t.*"address":"([^"]+)"/.exec(agent.log())!;
+  const { attributes } = (await (await fetch(`${address}/status`)).json()) as { attributes: { config: object } };
+  const { last_reload: reload } = attributes.config as { last_reload: { outcome: string; error: string } };
+  assert.deepEqual([reload.outcome, reload.error], ['failure', 'the configuration has a mistake; the log names it']);
+  const shown = (await (await fetch(`${address}/config`)).json()) as { exporters: object };
+  assert.deepEqual(shown.exporters, { debug: { verbosity: 'detailed' } }, 'what is in force');
   await put(text('detailed', '0s'));
   await agent.line('"replaced":"[]"');
   await put(text('basic', '0s'));

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import type { AgentView, ComponentStatus, StatusOf } from '../../src/component/component.ts';
+import type { AgentView, ComponentStatus, ConfigView, StatusOf } from '../../src/component/component.ts';
 import { goDuration, HealthCheck } from '../../src/extensions/health-check/extension.ts';
 import factory, { type HealthCheckConfig } from '../../src/extensions/health-check/index.ts';
 import { aggregate, groupsOf } from '../../src/extensions/health-check/status-tree.ts';
@@ -22,7 +22,13 @@ function statusOf(
 
 async function scene(t: TestContext, settings: object = {}) {
   const clock = new FakeClock();
-  let view: AgentView = { phase: 'starting', startedAt: clock.now(), runningSince: undefined, pipelines: PIPELINES };
+  let view: AgentView = {
+    phase: 'starting',
+    startedAt: clock.now(),
+    runningSince: undefined,
+    config: undefined,
+    pipelines: PIPELINES,
+  };
   let statuses: StatusOf[] = [statusOf('extension', 'health_check')];
   let notAlive: string | undefined;
   const host = {
@@ -40,6 +46,9 @@ async function scene(t: TestContext, settings: object = {}) {
     port: extension.port,
     enter(phase: AgentView['phase']) {
       view = { ...view, phase, runningSince: phase === 'running' ? clock.now() : view.runningSince };
+    },
+    tell(config: ConfigView) {
+      view = { ...view, config };
     },
     set(next: StatusOf[]) {
       statuses = next;
@@ -69,6 +78,27 @@ test('the short answer is the one of the Collector, before, while and after', as
   });
   enter('stopping');
   assert.deepEqual(await ask('/'), unavailable);
+});
+
+test('the configuration in force, on the whole status and on a page of its own where that is wanted', async (t) => {
+  const config = {
+    ...{ hash: 'c0ffee', loadedAt: 1_000_000_000n, shown: { exporters: { debug: null } } },
+    lastReload: { at: 2_000_000_000n, outcome: 'failure', error: 'plugins needs a restart' },
+  } as const;
+  const { ask, enter, tell } = await scene(t, { http: { config: { enabled: true } } });
+  assert.equal((await ask('/config')).status, 404, 'nothing is known');
+  tell(config);
+  enter('running');
+  assert.deepEqual(JSON.parse((await ask('/status')).text).attributes, {
+    config: {
+      ...{ hash: 'c0ffee', loaded_at: '1970-01-01T00:00:01.000Z' },
+      last_reload: { at: '1970-01-01T00:00:02.000Z', outcome: 'failure', error: 'plugins needs a restart' },
+    },
+  });
+  assert.deepEqual(JSON.parse((await ask('/config')).text), config.shown);
+  const other = await scene(t);
+  other.tell(config);
+  assert.equal((await other.ask('/config')).status, 404, 'off by default');
 });
 
 test('texts of ones own in its place', async (t) => {

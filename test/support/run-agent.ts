@@ -68,6 +68,7 @@ export function agentOf(yaml: string, options: RunOptions = {}): TestAgent {
     },
     start: () => agent.start(),
     stop: () => agent.stop(),
+    tellOfConfig: (config) => agent.tellOfConfig(config),
     reload: (config) => agent.reload(config),
     goOver: (text) => agent.reload(load(text)),
     metric: (name, labels) => readings.value(name, labels),

@@ -18,6 +18,7 @@ export default defineExtension({
   summary: 'Gives exporters and receivers the account of HTTP Basic.',
   stability: 'beta',
   schema,
+  example: `client_auth: { username: outband, password: "\${env:PASSWORD}" }`,
   create({ config }): BasicAuth {
     const { username, password } = config.client_auth;
     const value = new Secret(`Basic ${Buffer.from(`${username}:${password.reveal()}`).toString('base64')}`);

@@ -26,6 +26,7 @@ export default defineExtension({
   summary: 'Gives exporters a token for their requests.',
   stability: 'beta',
   schema,
+  example: 'filename: /etc/outband/token',
   create({ config: { token, filename, scheme } }): ClientAuth {
     return {
       start: async () => {},

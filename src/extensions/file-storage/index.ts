@@ -78,6 +78,7 @@ export default defineExtension({
   summary: 'Keeps queues, dead letters and read positions on disk, over restarts and power cuts.',
   stability: 'beta',
   schema,
+  example: 'directory: /var/lib/outband',
   metrics: STORAGE_METRICS,
   create: ({ id, config, host }) => new FileStorage(formatComponentId(id), config, host),
 });

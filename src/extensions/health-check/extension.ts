@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Component, Host } from '../../component/component.ts';
+import type { Component, ConfigView, Host } from '../../component/component.ts';
 import { OutbandError } from '../../component/errors.ts';
 import type { HealthCheckConfig } from './index.ts';
 import { aggregate, groupsOf } from './status-tree.ts';
@@ -86,6 +86,7 @@ export class HealthCheck implements Component {
     const { path, http } = this.#config;
     if (pathname === path) return this.#short();
     if (pathname === http.status.path && http.status.enabled) return this.#status(searchParams);
+    if (pathname === http.config.path && http.config.enabled) return this.#configuration();
     if (pathname === '/livez') return plain(await this.#host.notAlive());
     if (pathname === '/readyz') {
       const { phase } = this.#host.agent();
@@ -107,6 +108,11 @@ export class HealthCheck implements Component {
     return { status, body: { status: 'Server available', upSince: iso(runningSince!), uptime: goDuration(uptime) } };
   }
 
+  #configuration(): Answer {
+    const { config } = this.#host.agent();
+    return config ? { status: 200, body: config.shown } : { status: 404, body: 'the configuration is not known\n' };
+  }
+
   #status(query: URLSearchParams): Answer {
     const { component_health: rules } = this.#config;
     const agent = this.#host.agent();
@@ -117,13 +123,24 @@ export class HealthCheck implements Component {
     const isVerbose = query.has('verbose');
     const shown = one ? Object.fromEntries(one.map((status) => [`${status.kind}:${status.id}`, [status]])) : groups;
     const { httpStatus, node } = aggregate(shown, rules, this.#host.clock.now(), isVerbose);
-    const body = { start_time: iso(agent.startedAt), ...node };
+    const body = {
+      ...{ start_time: iso(agent.startedAt), ...node },
+      ...(agent.config && { attributes: { config: configAttribute(agent.config) } }),
+    };
     return { status: agent.phase === 'running' ? httpStatus : 503, body };
   }
 }
 
 function plain(failing: string | undefined): Answer {
   return failing === undefined ? { status: 200, body: 'ok' } : { status: 503, body: failing };
+}
+
+function configAttribute({ hash, loadedAt, lastReload }: ConfigView) {
+  const { at, outcome, error } = lastReload ?? {};
+  return {
+    ...{ hash, loaded_at: iso(loadedAt) },
+    ...(at !== undefined && { last_reload: { at: iso(at), outcome, ...(error !== undefined && { error }) } }),
+  };
 }
 
 function iso(epochNanos: bigint): string {

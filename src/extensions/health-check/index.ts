@@ -27,6 +27,13 @@ const schema = z.strictObject({
         })
         .prefault({})
         .describe('The status of every component.'),
+      config: z
+        .strictObject({
+          enabled: bool().prefault(false).describe('Whether it is served.'),
+          path: path('/config').describe('Where the configuration is.'),
+        })
+        .prefault({})
+        .describe('The configuration in force, with secrets masked.'),
     })
     .prefault({})
     .describe('The second form of the answer.'),

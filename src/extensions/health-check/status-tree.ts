@@ -29,6 +29,7 @@ export interface StatusNode {
   readonly status: string;
   readonly error?: string;
   readonly status_time: string;
+  readonly attributes?: Readonly<Record<string, number | string>>;
   readonly components?: Readonly<Record<string, StatusNode>>;
 }
 
@@ -70,7 +71,10 @@ export function groupsOf({ pipelines }: AgentView, statuses: readonly StatusOf[]
 }
 
 function groupNode(group: readonly StatusOf[], rules: HealthRules, now: bigint): StatusNode {
-  const components = group.map((one) => [`${one.kind}:${one.id}`, nodeOf(one, rules, now)]);
+  const components = group.map((one) => [
+    `${one.kind}:${one.id}`,
+    { ...nodeOf(one, rules, now), ...(one.attributes && { attributes: one.attributes }) },
+  ]);
   return { ...nodeOf(worstOf(group), rules, now), components: Object.fromEntries(components) };
 }
 

@@ -160,6 +160,10 @@ export default defineExtension({
   summary: 'Serves the state of the scheduler as JSON, and the pages of other components.',
   stability: 'beta',
   schema,
+  example: `
+endpoint: 0.0.0.0:7655
+auth: { token_file: /etc/outband/api-tokens }
+tls: { cert_file: /etc/outband/api.pem, key_file: /etc/outband/api.key }`,
   references: ({ scheduler = 'scheduler' }) => [{ path: ['scheduler'], id: scheduler }],
   create: ({ id, config, host }) => new MonitoringApi(`extensions::${formatComponentId(id)}`, config, host),
 });

@@ -51,6 +51,12 @@ export class SchedulerExtension implements Component, Scheduler {
     const { storage } = this.#config;
     if (storage !== undefined) await this.#loadFrom(storage);
     this.#instruments.start();
+    this.#host.describe(() => {
+      const { size, totals } = this.snapshot();
+      const parked = totals.parked.permanent_failure + totals.parked.max_retry_attempts;
+      const { open, half_open: halfOpen } = totals.breakers;
+      return { targets: size, late: totals.late, breakers_open: open, breakers_half_open: halfOpen, parked };
+    });
     this.#targets.dispatcher.start();
   }
 
