@@ -1,4 +1,5 @@
 import { PROCESSOR_METRICS } from '../src/agent/measured-processor.ts';
+import { RECEIVER_METRICS } from '../src/agent/measured-receiver.ts';
 import { builtins } from '../src/builtins.ts';
 import { AGENT_METRICS } from '../src/commands/metric-docs.ts';
 import { ERROR_CODES } from '../src/component/error-codes.ts';
@@ -47,6 +48,7 @@ function allMetrics(): string {
   const all = [
     ...AGENT_METRICS.map((doc) => ({ doc, by: 'the agent', label: '' })),
     ...ofComponents,
+    ...RECEIVER_METRICS.map((doc) => ({ doc, by: 'every receiver', label: 'receiver' })),
     ...PROCESSOR_METRICS.map((doc) => ({ doc, by: 'every processor', label: 'processor' })),
     ...EXPORTER_METRICS.map((doc) => ({ doc, by: 'every exporter', label: 'exporter' })),
   ];
@@ -77,9 +79,17 @@ ${factory.summary}
 
 Stability: ${stability(factory)}.
 
-## Settings
+${example(factory)}## Settings
 
 ${settings(describeSettings(factory.schema))}${metrics(factory)}`;
+}
+
+function example({ kind, type, example: text = '' }: AnyFactory): string {
+  const inside = text
+    .trim()
+    .split('\n')
+    .map((line) => `    ${line}\n`);
+  return `\`\`\`yaml\n${kind}s:\n  ${type}:\n${text === '' ? '' : inside.join('')}\`\`\`\n\n`;
 }
 
 function metrics({ kind, schema, metrics: own = [] }: AnyFactory): string {

@@ -35,6 +35,7 @@ export default defineExporter({
   summary: 'Writes OTLP JSON lines into a file, whole lines only, and rotates it.',
   stability: { logs: 'beta', metrics: 'beta' },
   schema,
+  example: 'path: /var/log/outband/records.jsonl',
   references: (config) => deliveryReferences(config),
   create: ({ config, host }) => new FileSender(config, host),
 });

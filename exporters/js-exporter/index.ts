@@ -27,6 +27,10 @@ export default defineExporter({
     'Any exporter written for OpenTelemetry JS. Such an exporter may retry, and hide a partial success, inside itself.',
   stability: { logs: 'alpha', metrics: 'alpha' },
   schema,
+  example: `
+module: '@opentelemetry/exporter-logs-otlp-http'
+export: OTLPLogExporter
+options: { url: https://otlp.example.net/v1/logs }`,
   references: (config) => deliveryReferences(config),
   create: ({ id, config, host }) => new JsExporterSender(formatComponentId(id), config, host),
 });

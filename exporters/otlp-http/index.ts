@@ -9,6 +9,10 @@ export default defineExporter({
   summary: 'Sends OTLP over HTTP, as protobuf or JSON, and resolves with the 2xx.',
   stability: { logs: 'beta', metrics: 'beta' },
   schema: otlpHttpConfig,
+  example: `
+endpoint: https://otlp.example.net
+headers: { authorization: "Bearer \${env:OTLP_TOKEN}" }
+sending_queue: { storage: file_storage }`,
   references: (config) => [...deliveryReferences(config), ...authReference(config)],
   create: ({ config, host }) => new OtlpHttpSender(config, host),
 });

@@ -16,6 +16,15 @@ export default defineReceiver({
     'Attested TLS backends behind a load balancer: finds them, proves and pins their keys, and says what it could not see.',
   stability: { logs: 'beta', metrics: 'beta' },
   schema: attestationConfig,
+  example: `
+models:
+  - { model: glm, url: "https://glm.models.example.net", declared: 5 }
+verification:
+  collateral: { pccs: { url: "https://api.trustedservices.intel.com" } }
+  policy:
+    os_images: ["0000000000000000000000000000000000000000000000000000000000000000"]
+    compose_hashes: ["0000000000000000000000000000000000000000000000000000000000000000"]
+storage: file_storage`,
   metrics: Object.values(METRICS),
   references: ({ scheduler = 'scheduler', storage, request, sources }) => [
     { path: ['scheduler'], id: scheduler },

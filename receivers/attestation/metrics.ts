@@ -16,18 +16,6 @@ const gauge = metric('gauge');
 
 /** What the receiver counts; attribute `receiver` beside those listed. Values come from closed lists, but for pool names. */
 export const METRICS = {
-  accepted: {
-    ...{ name: 'otelcol_receiver_accepted_log_records', kind: 'counter', unit: '{record}', attributes: ['transport'] },
-    description: 'Records that the pipeline took.',
-  },
-  refused: {
-    ...{ name: 'otelcol_receiver_refused_log_records', kind: 'counter', unit: '{record}', attributes: ['transport'] },
-    description: 'Records that the pipeline will never take; the position moved on.',
-  },
-  failed: {
-    ...{ name: 'otelcol_receiver_failed_log_records', kind: 'counter', unit: '{record}', attributes: ['transport'] },
-    description: 'Records that the pipeline did not take for now, each time they were offered; they are offered again.',
-  },
   cycles: counter('discovery.cycles', '{cycle}', 'Discovery cycles.', ['pool', 'kind', 'result']),
   probes: counter('discovery.probes', '{probe}', 'Probes, one connection each.', ['pool', 'outcome', 'algo']),
   failures: counter('discovery.failures', '{probe}', 'Probes without a proven key, by where they ended.', [

@@ -173,14 +173,11 @@ export class AttestationReceiver implements Component {
           ))
             await logs.consumeLogs(
               { resource, scope: SCOPE, records, origin: { receiver: this.#receiver, target: targetOf(resource) } },
-              { signal },
+              { signal, labels: BY_PROBE },
             );
-          this.#instruments('accepted', waiting.length, BY_PROBE);
           return 'taken';
         } catch (error) {
-          const isForGood = error instanceof PermanentError;
-          this.#instruments(isForGood ? 'refused' : 'failed', waiting.length, BY_PROBE);
-          return isForGood ? 'rejected' : 'refused';
+          return error instanceof PermanentError ? 'rejected' : 'refused';
         }
       },
       onTaken: (waiting) => {

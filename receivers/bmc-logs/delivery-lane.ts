@@ -14,12 +14,15 @@ const BACKOFF = { initialMs: 1_000, maxMs: 30_000, multiplier: 2 };
 export interface DeliveryLaneOptions {
   readonly next: LogsConsumer;
   readonly origin: Origin;
+  /** Beside `transport`, of the series in which deliveries are counted. */
+  readonly labels: Readonly<Record<string, string>>;
   readonly clock: Clock;
   /** Ends all waiting; what was not acknowledged then stays behind the cursor. */
   readonly signal: AbortSignal;
+  /** The pipeline took them, or will never take them. */
   readonly onDelivered: (
     transport: 'poll' | 'sse',
-    outcome: 'accepted' | 'refused' | 'failed',
+    outcome: 'accepted' | 'refused',
     records: readonly ReadableLogRecord[],
   ) => void;
 }
@@ -52,19 +55,18 @@ export class DeliveryLane {
    */
   async deliver(records: readonly ReadableLogRecord[], transport: 'poll' | 'sse'): Promise<void> {
     if (records.length === 0) return;
-    const { next, origin, clock, signal, onDelivered } = this.#options;
+    const { next, origin, labels, clock, signal, onDelivered } = this.#options;
     this.#waitingSince = clock.monotonic();
     this.#began.show();
     const batch: LogBatch = { resource: records[0]!.resource, scope: SCOPE, records, origin };
     using _ = { [Symbol.dispose]: () => this.#taken() };
     for (let failures = 0; ; failures++) {
       try {
-        await next.consumeLogs(batch, { signal });
+        await next.consumeLogs(batch, { signal, labels: { transport, ...labels } });
         return onDelivered(transport, 'accepted', records);
       } catch (error) {
         signal.throwIfAborted();
         if (error instanceof PermanentError) return onDelivered(transport, 'refused', records);
-        onDelivered(transport, 'failed', records);
         const wish = error instanceof RetryableError ? (error.afterMs ?? 0) : 0;
         await clock.sleep(Math.max(wish, backoffDelay(failures, BACKOFF)), signal);
       }

@@ -114,6 +114,7 @@ export class Endpoint {
     this.#lane = new DeliveryLane({
       next: next.logs,
       origin: { receiver, target: config.name },
+      labels: this.events.labels,
       clock: host.clock,
       signal: this.#abandon.signal,
       onDelivered: (transport, outcome, records) => {

@@ -50,7 +50,8 @@ export class EndpointEvents {
   readonly #endpoint: string;
   readonly #logger: Logger;
   readonly #add: Instruments;
-  readonly #own: Attributes;
+  /** Of all its metrics: the endpoint's name, where that is wanted. */
+  readonly labels: Readonly<Record<string, string>>;
   readonly #warned = new Set<string>();
   #vendor = vendorLabel(undefined);
   /** State of the last poll that was told, so that a lasting fault is one line and not one per poll. */
@@ -61,7 +62,7 @@ export class EndpointEvents {
     this.#endpoint = endpoint;
     this.#logger = logger;
     this.#add = add;
-    this.#own = perEndpoint ? { 'redfish.endpoint': endpoint } : {};
+    this.labels = perEndpoint ? { 'redfish.endpoint': endpoint } : {};
   }
 
   /** One of a closed list. */
@@ -110,7 +111,7 @@ export class EndpointEvents {
     this.counters.streams++;
     const attributes = { cause, vendor: this.#vendor };
     this.#count('ends', attributes);
-    this.#add('lifetime', lifetimeMs / 1_000, { ...attributes, ...this.#own });
+    this.#add('lifetime', lifetimeMs / 1_000, { ...attributes, ...this.labels });
     const lifetime = `${Math.round(lifetimeMs / 1_000)}s`;
     this.#logger.debug('log stream ended', { endpoint: this.#endpoint, cause, lifetime });
     if (cause === 'size') this.limit('sse_event');
@@ -136,7 +137,7 @@ export class EndpointEvents {
       vendor: this.#vendor,
     };
     this.#count('requests', attributes);
-    this.#add('requestDuration', durationMs / 1_000, { ...attributes, ...this.#own });
+    this.#add('requestDuration', durationMs / 1_000, { ...attributes, ...this.labels });
   }
 
   poll(outcome: PollOutcome, reason: ReadReason, error: unknown, durationMs: number): void {
@@ -144,7 +145,7 @@ export class EndpointEvents {
     if (outcome === 'failure') this.counters.failedPolls++;
     const attributes = { outcome, read_reason: reason, vendor: this.#vendor };
     this.#count('polls', attributes);
-    this.#add('pollDuration', durationMs / 1_000, { ...attributes, ...this.#own });
+    this.#add('pollDuration', durationMs / 1_000, { ...attributes, ...this.labels });
     const endpoint = this.#endpoint;
     this.#logger.debug('logs read', { endpoint, outcome, duration: `${Math.round(durationMs)}ms` });
     const state = outcome === 'success' ? '' : `${outcome} ${error instanceof OutbandError ? error.code : ''}`;
@@ -161,7 +162,7 @@ export class EndpointEvents {
   gapEntries(entries: number, reason: ReadReason): void {
     if (entries === 0) return;
     this.counters.gapEntries += entries;
-    this.#add('gapEntries', entries, { read_reason: reason, ...this.#own });
+    this.#add('gapEntries', entries, { read_reason: reason, ...this.labels });
   }
 
   entry(result: EntryResult, transport: 'poll' | 'sse'): void {
@@ -222,30 +223,19 @@ export class EndpointEvents {
     this.#logger.info('the account was changed; it is tried again', { endpoint: this.#endpoint });
   }
 
-  /** The pipeline took records, will never take them, or did not take them for now. */
-  delivered(
-    transport: 'poll' | 'sse',
-    outcome: 'accepted' | 'refused' | 'failed',
-    records: readonly ReadableLogRecord[],
-  ): void {
-    this.#add(outcome, records.length, { transport, ...this.#own });
-    if (outcome === 'failed') return;
+  /** The pipeline took records, or will never take them. */
+  delivered(transport: 'poll' | 'sse', outcome: 'accepted' | 'refused', records: readonly ReadableLogRecord[]): void {
     this.counters[outcome] += records.length;
     if (outcome === 'refused') return;
     for (const { hrTime, hrTimeObserved, attributes } of records) {
       const seconds = hrTimeObserved[0] - hrTime[0] + (hrTimeObserved[1] - hrTime[1]) / 1e9;
       if (hrTime[0] > 0 && seconds >= 0 && attributes['redfish.history'] !== true)
-        this.#add('lag', seconds, { transport, ...this.#own });
+        this.#add('lag', seconds, { transport, ...this.labels });
     }
   }
 
-  /** Points of metric reports. */
-  points(outcome: 'accepted' | 'refused', count: number): void {
-    this.#add(outcome === 'accepted' ? 'acceptedPoints' : 'refusedPoints', count, { transport: 'sse', ...this.#own });
-  }
-
   #count(name: Parameters<Instruments>[0], attributes: Attributes): void {
-    this.#add(name, 1, { ...attributes, ...this.#own });
+    this.#add(name, 1, { ...attributes, ...this.labels });
   }
 
   #warnOnce(key: string, message: string, fields: Record<string, unknown>): void {

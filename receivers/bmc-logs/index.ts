@@ -17,6 +17,12 @@ export default defineReceiver({
   summary: 'Logs of baseboard controllers over Redfish: streams where it can, polls where it must, and comes back.',
   stability: { logs: 'beta', metrics: 'development' },
   schema: bmcLogsConfig,
+  example: `
+endpoints:
+  - { name: rack-1-node-1, address: "https://10.0.0.1" }
+auth: { username: outband, password: "\${env:BMC_PASSWORD}" }
+tls: { ca_file: /etc/outband/bmc-ca.pem }
+storage: file_storage`,
   metrics: Object.values(METRICS),
   references: ({ scheduler = 'scheduler', storage, auth, endpoints, http_discovery }) => [
     { path: ['scheduler'], id: scheduler },

@@ -12,33 +12,6 @@ const gauge = metric('gauge');
 
 /** What the receiver counts; attribute `receiver`, and with `per_endpoint_metrics` also `redfish.endpoint`. */
 export const METRICS = {
-  accepted: counter('otelcol_receiver_accepted_log_records', '{record}', 'Records that the pipeline took.', [
-    'transport',
-  ]),
-  refused: counter(
-    'otelcol_receiver_refused_log_records',
-    '{record}',
-    'Records that the pipeline will never take; the position moved on.',
-    ['transport'],
-  ),
-  failed: counter(
-    'otelcol_receiver_failed_log_records',
-    '{record}',
-    'Records that the pipeline did not take for now, each time they were offered; they are offered again.',
-    ['transport'],
-  ),
-  acceptedPoints: counter(
-    'otelcol_receiver_accepted_metric_points',
-    '{point}',
-    'Points of metric reports that were taken.',
-    ['transport'],
-  ),
-  refusedPoints: counter(
-    'otelcol_receiver_refused_metric_points',
-    '{point}',
-    'Points of metric reports that were not.',
-    ['transport'],
-  ),
   transitions: counter('outband.bmc.mode_transitions', '{transition}', 'Changes of the way an endpoint is read.', [
     ...['from', 'to', 'reason'],
   ]),

@@ -117,11 +117,9 @@ export class StreamReader {
     const read = readMetricReport(report, { ...context, resource: resource.current, names: this.#metricNames });
     for (let n = 0; n < read.skipped; n++) events.entry({ skipped: 'metric_report' }, 'sse');
     if (read.points === 0) return;
-    const taken = await metrics.consumeMetrics(read.metrics, { signal }).then(
-      () => true,
-      () => false,
-    );
-    events.points(taken ? 'accepted' : 'refused', read.points);
+    await metrics
+      .consumeMetrics(read.metrics, { signal, labels: { transport: 'sse', ...events.labels } })
+      .catch(() => {});
   }
 
   #told(json: JsonObject, sseId: string | undefined, loss: boolean): Told {

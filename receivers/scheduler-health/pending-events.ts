@@ -31,7 +31,7 @@ export function pendingEvents(options: {
     async offer(records, signal) {
       const { resource, instrumentationScope: scope } = records[0]!;
       try {
-        await next.consumeLogs({ resource, scope, records, origin }, { signal });
+        await next.consumeLogs({ resource, scope, records, origin }, { signal, labels: { transport: 'poll' } });
         return 'taken';
       } catch (error) {
         return error instanceof PermanentError ? 'rejected' : 'refused';

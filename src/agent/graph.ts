@@ -10,10 +10,13 @@ import { fanOutLogs, fanOutMetrics } from '../delivery/fan-out.ts';
 import { deliveryOf } from './delivery-settings.ts';
 import type { AgentHost, HostMaker } from './host.ts';
 import { PROCESSOR_METRICS, processorEnds } from './measured-processor.ts';
+import { countedReceiver, RECEIVER_METRICS } from './measured-receiver.ts';
 import { PipelineEntry } from './pipeline-entry.ts';
 
-/** What every processor and every exporter tells, whatever its type. */
-export const PIPELINE_METRICS: readonly MetricDoc[] = [...PROCESSOR_METRICS, ...EXPORTER_METRICS];
+/** What every receiver, processor and exporter tells, whatever its type. */
+export const PIPELINE_METRICS: readonly MetricDoc[] = [
+  ...[...RECEIVER_METRICS, ...PROCESSOR_METRICS, ...EXPORTER_METRICS],
+];
 
 /** A component with the name it has in log lines. */
 export interface Node<Type extends Component = Component> {
@@ -97,7 +100,7 @@ export class Graph {
     for (const processor of spec.processors.toReversed()) {
       const { id, factory, config: settings } = config.processors.get(processor)!;
       const host = this.#hosts.make('processor', processor);
-      const ends = processorEnds(host.meter, processor);
+      const ends = processorEnds(host.meter, host.clock, processor);
       const component = factory.create({ id, config: settings, host, next: ends.outgoing(next) });
       processors.push({ name: `processor ${processor} of ${key}`, component, host });
       next = ends.incoming(component);
@@ -119,7 +122,9 @@ export class Graph {
       ...(logs.length > 0 && { logs: fanOutLogs(logs) }),
       ...(metrics.length > 0 && { metrics: fanOutMetrics(metrics) }),
     };
-    const node = { name: `receiver ${key}`, component: factory.create({ id, config: settings, host, next }), host };
+    const counted = countedReceiver(host.meter, key, next);
+    const component = factory.create({ id, config: settings, host, next: counted });
+    const node = { name: `receiver ${key}`, component, host };
     this.receivers.set(key, node);
     return node;
   }

@@ -1,5 +1,7 @@
 import type { Meter } from '@opentelemetry/api';
-import type { NextConsumers } from '../component/consumer.ts';
+import type { Clock } from '../component/clock.ts';
+import type { ConsumeContext, NextConsumers } from '../component/consumer.ts';
+import type { Signal } from '../component/factory.ts';
 import type { MetricDoc } from '../component/metric-doc.ts';
 import { pointsIn } from '../telemetry/points.ts';
 
@@ -7,39 +9,70 @@ const items = (name: string, description: string): MetricDoc => ({
   ...{ name: `otelcol_processor_${name}_items`, kind: 'counter', unit: '{item}', level: 'normal' },
   ...{ description, attributes: ['otel.signal'] },
 });
+const SECONDS = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5];
 const INCOMING = items('incoming', 'Records or points that a processor was given, as often as they were offered.');
 const OUTGOING = items('outgoing', 'Records or points that a processor has handed on.');
 
-/** What every processor tells; attribute `processor`. */
-export const PROCESSOR_METRICS: readonly MetricDoc[] = [INCOMING, OUTGOING];
+const DURATION: MetricDoc = {
+  ...{ name: 'otelcol_processor_internal_duration', kind: 'histogram', unit: 's', attributes: ['otel.signal'] },
+  ...{ description: 'Time that a batch spends in a processor, without what comes behind it.', level: 'detailed' },
+};
 
-/** The two ends of a processor, counted. @param processor id, as it stands in the configuration */
-export function processorEnds(meter: Meter, processor: string) {
-  const counter = (doc: MetricDoc) => {
-    const made = meter.createCounter(doc.name, doc);
-    return (next: NextConsumers) =>
-      counted(next, (count, signal) => made.add(count, { processor, 'otel.signal': signal }));
+/** What every processor tells; attribute `processor`. */
+export const PROCESSOR_METRICS: readonly MetricDoc[] = [INCOMING, OUTGOING, DURATION];
+
+/** Passes data of a signal on. */
+type Pass = (
+  context: ConsumeContext,
+  count: number,
+  signal: Signal,
+  on: (context: ConsumeContext) => Promise<void>,
+) => Promise<void>;
+
+/** The two ends of a processor, counted and timed. @param processor id, as it stands in the configuration */
+export function processorEnds(meter: Meter, clock: Clock, processor: string) {
+  const [incoming, outgoing] = [INCOMING, OUTGOING].map((doc) => meter.createCounter(doc.name, doc));
+  const duration = meter.createHistogram(DURATION.name, { ...DURATION, advice: { explicitBucketBoundaries: SECONDS } });
+  /** Milliseconds that calls spent behind the processor; a processor passes its context on. */
+  const behind = new WeakMap<ConsumeContext, number>();
+  const enter: Pass = async (context, count, signal, on) => {
+    const labels = { processor, 'otel.signal': signal };
+    incoming!.add(count, labels);
+    const own = { ...context };
+    const start = clock.monotonic();
+    try {
+      await on(own);
+    } finally {
+      duration.record((clock.monotonic() - start - (behind.get(own) ?? 0)) / 1_000, labels);
+    }
   };
-  return { incoming: counter(INCOMING), outgoing: counter(OUTGOING) };
+  const leave: Pass = async (context, count, signal, on) => {
+    outgoing!.add(count, { processor, 'otel.signal': signal });
+    const start = clock.monotonic();
+    try {
+      await on(context);
+    } finally {
+      behind.set(context, (behind.get(context) ?? 0) + clock.monotonic() - start);
+    }
+  };
+  return {
+    incoming: (next: NextConsumers) => passing(next, enter),
+    outgoing: (next: NextConsumers) => passing(next, leave),
+  };
 }
 
-/** The same consumers, with all counted that is on its way to them. */
-function counted({ logs, metrics }: NextConsumers, add: (count: number, signal: string) => void): NextConsumers {
+function passing({ logs, metrics }: NextConsumers, pass: Pass): NextConsumers {
   return {
     ...(logs && {
       logs: {
-        consumeLogs: (batch, context) => {
-          add(batch.records.length, 'logs');
-          return logs.consumeLogs(batch, context);
-        },
+        consumeLogs: (batch, context) =>
+          pass(context, batch.records.length, 'logs', (own) => logs.consumeLogs(batch, own)),
       },
     }),
     ...(metrics && {
       metrics: {
-        consumeMetrics: (data, context) => {
-          add(pointsIn(data), 'metrics');
-          return metrics.consumeMetrics(data, context);
-        },
+        consumeMetrics: (data, context) =>
+          pass(context, pointsIn(data), 'metrics', (own) => metrics.consumeMetrics(data, own)),
       },
     }),
   };

@@ -5,6 +5,11 @@ import type { LogBatch } from '../telemetry/log-batch.ts';
 export interface ConsumeContext {
   /** Aborts the wait. What was not delivered by then is in no queue, and the promise rejects with `RetryableError`. */
   readonly signal: AbortSignal;
+  /**
+   * Attributes of the series in which a receiver's calls are counted, such as `transport` (`sse`, `poll`, `probe`). Values come from
+   * closed lists or from the configuration. Whoever passes data on passes its context on.
+   */
+  readonly labels?: Readonly<Record<string, string>>;
 }
 
 /**

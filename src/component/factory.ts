@@ -28,6 +28,8 @@ interface FactoryBase<Config> {
   readonly summary: string;
   /** Settings: parser, manual and completion in one. */
   readonly schema: z.ZodType<Config>;
+  /** The least settings that are of use, as YAML, for the manual. Default: none are needed. */
+  readonly example?: string;
   /** The component's own metrics, for the manual. Those of the queue around an exporter need not be named. */
   readonly metrics?: readonly MetricDoc[];
   /**

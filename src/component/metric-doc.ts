@@ -13,4 +13,6 @@ export interface MetricDoc {
   readonly attributes: readonly string[];
   /** Least level of `telemetry::metrics` at which it is measured; default `basic`. */
   readonly level?: MetricLevel;
+  /** Attributes, among those above, that it has at level `detailed` only. */
+  readonly detailedAttributes?: readonly string[];
 }

@@ -94,6 +94,11 @@ export class Courier<Batch, Value> {
     if (this.#gate.held)
       await sender.refresh?.().catch((error) => host.logger.warn('cannot read the set-up again', { error }));
     const isProbe = request.unproven !== undefined;
+    if (!isProbe)
+      this.#metrics.sending(
+        request.count,
+        request.items.reduce((sum, { bytes }) => sum + bytes, 0),
+      );
     const result = await this.#send(request, isProbe);
     const now = host.clock.monotonic();
     turn.release();

@@ -28,10 +28,14 @@ function documents(unit: CountUnit) {
     accepted: doc('accepted', 'counter', 'that were acknowledged to their source.'),
     recovered: doc('recovered', 'counter', 'that a former process left in the store: queued and dead letters.'),
     sent: doc('sent', 'counter', 'that the backend took.'),
-    sendFailed: doc('send_failed', 'counter', 'in attempts that failed.', ['error.type', 'error.permanent']),
-    enqueueFailed: doc('enqueue_failed', 'counter', 'that were not taken; their source offers them again.', [
-      'error.type',
-    ]),
+    sendFailed: {
+      ...doc('send_failed', 'counter', 'in attempts that failed.', ['error.type', 'error.permanent']),
+      detailedAttributes: ['error.type', 'error.permanent'],
+    },
+    enqueueFailed: {
+      ...doc('enqueue_failed', 'counter', 'that were not taken; their source offers them again.', ['error.type']),
+      detailedAttributes: ['error.type'],
+    },
     dropped: doc('dropped', 'counter', 'that will never be sent.', ['reason']),
     queued: doc('queued', 'updown', 'that wait.'),
     inFlight: doc('in_flight', 'updown', 'that were taken from the queue and are neither delivered nor set aside.'),
@@ -78,11 +82,26 @@ const COALESCED: MetricDoc = {
   description: 'Cumulative points that a newer export replaced while the queue was full.',
 };
 
+const histogram = (name: string, unit: string, description: string): MetricDoc => ({
+  ...{ name: `otelcol_exporter_${name}`, kind: 'histogram', unit, description, attributes: ['data_type'] },
+  level: 'detailed',
+});
+const ENQUEUE_SIZE = histogram('enqueue_size', '{item}', 'Records or points in a batch that was queued.');
+const SEND_SIZE = histogram('queue_batch_send_size', '{item}', 'Records or points in a request.');
+const SEND_BYTES = histogram(
+  'queue_batch_send_size_bytes',
+  'By',
+  'Size of a request, as it is estimated for the queue.',
+);
+
+const ITEM_BOUNDARIES = [10, 25, 50, 75, 100, 250, 500, 750, 1_000, 2_000, 3_000, 4_000, 5_000, 7_500, 10_000];
+const BYTE_BOUNDARIES = [1_000, 10_000, 50_000, 100_000, 500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000];
+
 /** What every exporter tells; attribute `exporter`. Names of the Collector where it has them. */
 export const EXPORTER_METRICS: readonly MetricDoc[] = [
   ...Object.values(LOG_DOCS),
   ...Object.values(POINT_DOCS),
-  ...[SIZE, CAPACITY, REQUESTS, HELD, COALESCED],
+  ...[SIZE, CAPACITY, REQUESTS, HELD, COALESCED, ENQUEUE_SIZE, SEND_SIZE, SEND_BYTES],
   ...[DLQ_SIZE, DLQ_BYTES, DLQ_CAPACITY, DLQ_AGE, DLQ_ENQUEUED, DLQ_REDRIVEN, DLQ_EVICTED],
 ];
 
@@ -97,6 +116,10 @@ export interface ExporterReadings {
 }
 
 export interface ExporterMetrics {
+  /** A batch is in the queue. */
+  enqueued(count: number): void;
+  /** A request goes out. */
+  sending(count: number, bytes: number): void;
   sent(count: number): void;
   sendFailed(count: number, type: string, permanent: boolean): void;
   enqueueFailed(count: number, type: string): void;
@@ -152,7 +175,21 @@ export function exporterMetrics(
   const sent = counter(docs.sent);
   sent(0);
   for (const reason of DROP_REASONS) dropped(0, { reason });
+  const sizes = (doc: MetricDoc, boundaries: number[]) => {
+    const made = meter.createHistogram(doc.name, { ...doc, advice: { explicitBucketBoundaries: boundaries } });
+    return (value: number) => made.record(value, typed);
+  };
+  const [enqueueSize, sendSize, sendBytes] = [
+    sizes(ENQUEUE_SIZE, ITEM_BOUNDARIES),
+    sizes(SEND_SIZE, ITEM_BOUNDARIES),
+    sizes(SEND_BYTES, BYTE_BOUNDARIES),
+  ];
   return {
+    enqueued: enqueueSize,
+    sending(count, bytes) {
+      sendSize(count);
+      sendBytes(bytes);
+    },
     sent,
     sendFailed: (count, type, permanent) => failed(count, { 'error.type': type, 'error.permanent': permanent }),
     enqueueFailed: (count, type) => refused(count, { 'error.type': type }),

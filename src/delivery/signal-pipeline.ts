@@ -71,6 +71,16 @@ export class SignalPipeline<Batch, Value> {
     this.#courier = this.#makeCourier();
   }
 
+  /** For the status page. */
+  get description(): Readonly<Record<string, number>> {
+    const { signal } = this.#options.kind;
+    const { queued, inFlight, deadLetters } = this.#queue.figures;
+    return {
+      ...{ [`${signal}_queued`]: queued, [`${signal}_in_flight`]: inFlight },
+      ...(signal === 'logs' && { [`${signal}_dead_letters`]: deadLetters }),
+    };
+  }
+
   async start(): Promise<void> {
     const { host, settings, exporter, kind } = this.#options;
     const { clock, logger } = host;
@@ -118,10 +128,11 @@ export class SignalPipeline<Batch, Value> {
   async consume(batch: Batch, signal: AbortSignal): Promise<void> {
     const { kind } = this.#options;
     if (this.#drain.signal.aborted) throw this.#drain.signal.reason;
+    const count = kind.values(batch).reduce((sum, value) => sum + kind.count(value), 0);
     try {
       await this.#queue.put(batch, AbortSignal.any([signal, this.#drain.signal]));
+      this.#metrics.enqueued(count);
     } catch (error) {
-      const count = kind.values(batch).reduce((sum, value) => sum + kind.count(value), 0);
       const code = error instanceof OutbandError ? error.code : 'unexpected';
       if (!(error instanceof PermanentError)) this.#metrics.enqueueFailed(count, code);
       throw error;

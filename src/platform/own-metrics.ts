@@ -6,10 +6,12 @@ import type { Resource } from '@opentelemetry/resources';
 import {
   AggregationTemporality,
   AggregationType,
+  createDenyListAttributesProcessor,
   InstrumentType,
   MeterProvider,
   MetricReader,
   type ResourceMetrics,
+  type ViewOptions,
 } from '@opentelemetry/sdk-metrics';
 import { agentResource } from '../component/agent-resource.ts';
 import { OutbandError } from '../component/errors.ts';
@@ -87,6 +89,14 @@ function withUnits(metrics: ResourceMetrics): ResourceMetrics {
   return { ...metrics, scopeMetrics };
 }
 
+/** What is not measured. */
+export interface Hidden {
+  /** By their names. */
+  readonly instruments: ReadonlySet<string>;
+  /** Of the others, by the name of the instrument. */
+  readonly attributes: ReadonlyMap<string, readonly string[]>;
+}
+
 export interface OwnMetricsOptions {
   /** Where they are shown; undefined: nowhere. */
   readonly page?: MetricsPage | undefined;
@@ -94,17 +104,17 @@ export interface OwnMetricsOptions {
   /** Other readers of the same numbers. */
   readonly readers?: readonly MetricReader[];
   readonly resource?: Resource;
-  /** Names of instruments that are not to be measured. */
-  readonly hidden?: readonly string[];
+  /** Default: nothing. */
+  readonly hidden?: Hidden | undefined;
 }
 
 /** The agent's own metrics, and the page at `http://<host>:<port>/metrics` that shows them. */
 export function createOwnMetrics(options: OwnMetricsOptions): OwnMetrics {
-  const { page, version, readers = [], resource = agentResource(version), hidden = [] } = options;
+  const { page, version, readers = [], resource = agentResource(version), hidden } = options;
   const pageReader = page && new PageReader();
   const provider = new MeterProvider({
     ...{ resource, readers: pageReader ? [pageReader, ...readers] : [...readers] },
-    views: hidden.map((instrumentName) => ({ instrumentName, aggregation: { type: AggregationType.DROP } })),
+    views: viewsOf(hidden),
   });
   const server =
     pageReader && createServer((request, response) => void answer(pageReader, page, request, response)).unref();
@@ -134,6 +144,17 @@ export function createOwnMetrics(options: OwnMetricsOptions): OwnMetrics {
       await provider.shutdown();
     },
   };
+}
+
+function viewsOf(hidden: Hidden | undefined): ViewOptions[] {
+  if (!hidden) return [];
+  const dropped = [...hidden.instruments].map((instrumentName) => ({
+    ...{ instrumentName, aggregation: { type: AggregationType.DROP } as const },
+  }));
+  const trimmed = [...hidden.attributes].map(([instrumentName, names]) => ({
+    ...{ instrumentName, attributesProcessors: [createDenyListAttributesProcessor([...names])] },
+  }));
+  return [...dropped, ...trimmed];
 }
 
 async function answer(

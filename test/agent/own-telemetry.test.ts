@@ -174,14 +174,17 @@ service:
   const items = (end: string) =>
     agent.metric(`otelcol_processor_${end}_items`, { processor: 'filter/texts', 'otel.signal': 'logs' });
   assert.deepEqual([await items('incoming'), await items('outgoing')], [5, 3]);
+  const read = { receiver: 'bmc_logs', transport: 'poll' };
+  assert.equal(await agent.metric('otelcol_receiver_accepted_log_records', read), 5);
+  assert.ok((await agent.metric('otelcol_receiver_requests', { ...read, outcome: 'success' })) >= 1);
 });
 
 test('each level shows its metrics and those of the levels below, and hides no name that the manual has at it', async () => {
   const docs = [...AGENT_METRICS, ...builtins.flatMap(({ metrics = [] }) => metrics)];
   const all = [...new Set(docs.map(({ name }) => name))];
   const shown = (level: MetricLevel) => {
-    const hidden = new Set(hiddenAt(level, builtins));
-    return all.filter((name) => !hidden.has(name));
+    const { instruments } = hiddenAt(level, builtins);
+    return all.filter((name) => !instruments.has(name));
   };
   const [basic, normal, detailed] = [shown('basic'), shown('normal'), shown('detailed')];
   assert.deepEqual(detailed, all);

@@ -3,6 +3,7 @@ import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { parse } from 'yaml';
 import { generateDocs } from '../../scripts/generate-docs.ts';
 import { builtins } from '../../src/builtins.ts';
 import { ERROR_CODES } from '../../src/component/error-codes.ts';
@@ -29,6 +30,14 @@ test('every setting says what it means', () => {
       .map(({ path }) => `${type}: ${path}`),
   );
   assert.deepEqual(silent, []);
+});
+
+test('the example of every component is what its settings take', () => {
+  const refused = builtins.flatMap(({ kind, type, schema, example }) => {
+    const { success, error } = schema.safeParse(parse(example ?? '{}'));
+    return success ? [] : [`${kind} ${type}: ${error}`];
+  });
+  assert.deepEqual(refused, []);
 });
 
 test('every error code is used, and every code that is used is documented', () => {

@@ -6,6 +6,7 @@ import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
 import type { ResourceMetrics } from '@opentelemetry/sdk-metrics';
 import attestation from '../../receivers/attestation/index.ts';
 import { type AttestationParts, AttestationReceiver } from '../../receivers/attestation/receiver.ts';
+import { countedReceiver } from '../../src/agent/measured-receiver.ts';
 import { agentResource } from '../../src/component/agent-resource.ts';
 import type { Component } from '../../src/component/component.ts';
 import type { PageAnswer } from '../../src/component/page.ts';
@@ -131,7 +132,7 @@ export async function attestedScene(t: TestContext, options: AttestedSceneOption
     { type: 'attestation', name: '' },
     config as never,
     host,
-    {
+    countedReceiver(host.meter, 'attestation', {
       logs: {
         async consumeLogs(batch) {
           await options.onBatch?.(batch.records);
@@ -140,7 +141,7 @@ export async function attestedScene(t: TestContext, options: AttestedSceneOption
         },
       },
       ...(options.onMetrics && { metrics: { consumeMetrics: options.onMetrics } }),
-    },
+    }),
     options.parts,
   );
   await receiver.start();

@@ -65,6 +65,7 @@ export function bmcReaders(options: BmcReadersOptions) {
       },
     },
     origin: { receiver: 'test', target: 'r1' },
+    labels: {},
     clock: instantClock,
     signal,
     onDelivered: () => {},

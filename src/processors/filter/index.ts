@@ -70,6 +70,11 @@ export default defineProcessor({
   summary: 'Leaves out records and metrics, by exact texts or globs.',
   stability: { logs: 'beta', metrics: 'beta' },
   schema,
+  example: `
+logs:
+  exclude:
+    match_type: glob
+    bodies: ["*session opened*", "*session closed*"]`,
   metrics: FILTER_METRICS,
   create: ({ id, config, host, next }) => new FilterProcessor(formatComponentId(id), config, host, next),
 });

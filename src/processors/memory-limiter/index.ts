@@ -42,5 +42,6 @@ export default defineProcessor({
   summary: 'Refuses data while the process uses too much memory; its source offers it again.',
   stability: { logs: 'beta', metrics: 'beta' },
   schema,
+  example: 'limit_mib: 400',
   create: ({ config, host, next }) => new MemoryLimiter(config, host, next),
 });

@@ -45,5 +45,8 @@ export default defineProcessor({
   summary: 'Inserts, updates and deletes attributes of resources.',
   stability: { logs: 'beta', metrics: 'beta' },
   schema,
+  example: `
+attributes:
+  - { key: deployment.environment.name, value: production, action: upsert }`,
   create: ({ config, next }) => new ResourceProcessor(config.attributes, next),
 });

@@ -21,6 +21,7 @@ function laneInto(...answers: Error[]) {
       },
     },
     origin: { receiver: 'test', target: 'r1' },
+    labels: {},
     clock,
     signal: stop.signal,
     onDelivered: (transport, outcome, records) => delivered.push(`${transport} ${outcome} ${records.length}`),
