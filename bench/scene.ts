@@ -11,9 +11,9 @@ import { ExporterPipeline } from '../src/delivery/exporter-pipeline.ts';
 import { FileStorage } from '../src/extensions/file-storage/extension.ts';
 import fileStorage, { type FileStorageConfig } from '../src/extensions/file-storage/index.ts';
 import type { LogBatch } from '../src/telemetry/log-batch.ts';
+import { testHost } from '../src/testing/host.ts';
+import { type Books, balancedBooks, testMetrics } from '../src/testing/metrics.ts';
 import { type Child, readyLine, startChild } from '../test/support/child.ts';
-import { testHost } from '../test/support/host.ts';
-import { type Books, balancedBooks, testMetrics } from '../test/support/metrics.ts';
 
 const RESOURCE = resourceFromAttributes({ 'redfish.endpoint': 'bmc-0', 'host.name': 'node-0', 'service.name': 'bmc' });
 const SCOPE = { name: 'bench' };

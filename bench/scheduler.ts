@@ -11,7 +11,7 @@ import { systemClock } from '../src/platform/system-clock.ts';
 import { DueQueue } from '../src/resilience/due-queue.ts';
 import { afterSuccess } from '../src/resilience/next-run.ts';
 import { pace } from '../src/resilience/poll-interval.ts';
-import { testHost } from '../test/support/host.ts';
+import { testHost } from '../src/testing/host.ts';
 
 const TARGETS = Number(process.argv[2] ?? 10_000);
 const REPETITIONS = 5;

@@ -11,7 +11,7 @@ import { formatMessage } from 'publint/utils';
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const MOST_BYTES = 3 * 1024 * 1024;
 const ENTRIES = [
-  ...['outband', 'outband/component', 'outband/receivers/bmc-logs', 'outband/receivers/attestation'],
+  ...['outband', 'outband/component', 'outband/testing', 'outband/receivers/bmc-logs', 'outband/receivers/attestation'],
   ...['outband/processors/filter', 'outband/exporters/otlp-http', 'outband/extensions/scheduler'],
 ];
 
@@ -44,7 +44,17 @@ try {
   run(process.execPath, [main, '--version'], folder);
   run(process.execPath, [main, 'validate', '--config', join(ROOT, 'test/fixtures/config/good.yaml')], folder);
 
-  run(process.execPath, [main, 'validate', '--config', join(ROOT, 'examples/plugin/config.yaml')], folder);
+  // The example as its author has it: typed by the package, and held to its contract.
+  const plugin = join(folder, 'plugin');
+  cpSync(join(ROOT, 'examples/plugin'), plugin, { recursive: true });
+  run(process.execPath, [main, 'validate', '--config', join(plugin, 'config.yaml')], folder);
+  cpSync(join(ROOT, 'node_modules/@types'), join(folder, 'node_modules/@types'), { recursive: true });
+  cpSync(join(ROOT, 'node_modules/undici-types'), join(folder, 'node_modules/undici-types'), { recursive: true });
+  const options =
+    '--noEmit --strict --module nodenext --target esnext --lib esnext --allowImportingTsExtensions --types node';
+  const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
+  run(process.execPath, [tsc, ...options.split(' '), 'plugin/line-file.ts', 'plugin/line-file.test.ts'], folder);
+  process.stdout.write(run(process.execPath, ['--test', '--test-reporter=dot', 'plugin/line-file.test.ts'], folder));
 
   const { messages, pkg } = await publint({ pkgDir: home, strict: true });
   for (const message of messages) process.stderr.write(`publint: ${formatMessage(message, pkg)}\n`);

@@ -1,3 +1,4 @@
+import { aborted } from '../../src/component/aborted.ts';
 import type { Host } from '../../src/component/component.ts';
 import type { LogsConsumer, MetricsConsumer } from '../../src/component/consumer.ts';
 import { deadline } from '../../src/component/deadline.ts';
@@ -304,7 +305,7 @@ export class Endpoint {
     // The end of the session may need a connection once more.
     this.#setUps = new AbortController();
     using grace = deadline(host.clock, STOP_GRACE_MS, 'the last delivery', signal);
-    grace.signal.addEventListener('abort', () => this.#abandon.abort(grace.signal.reason), { once: true });
+    void aborted(grace.signal).then(() => this.#abandon.abort(grace.signal.reason));
     await this.#parts?.poller.stop();
     await this.#loop;
     this.#abandon.abort();

@@ -38,7 +38,8 @@ export function registerPluginHooks(): void {
 
 function ownModule(specifier: string): URL | undefined {
   if (specifier === 'outband') return new URL(`src/index${EXTENSION}`, HOME);
-  if (specifier === 'outband/component') return new URL(`src/component/index${EXTENSION}`, HOME);
+  if (/^outband\/(component|testing)$/.test(specifier))
+    return new URL(`src/${specifier.slice('outband/'.length)}/index${EXTENSION}`, HOME);
   const [, kind = '', name] = /^outband\/(\w+)\/([a-z-]+)$/.exec(specifier) ?? [];
   const folder = FOLDERS[kind];
   return folder === undefined ? undefined : new URL(`${folder}/${name}/index${EXTENSION}`, HOME);

@@ -7,9 +7,9 @@ import { builtins } from '../../src/builtins.ts';
 import type { LogsConsumer } from '../../src/component/consumer.ts';
 import { PermanentError, RetryableError } from '../../src/component/errors.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import { FakeClock } from '../support/fake-clock.ts';
-import { testMetrics } from '../support/metrics.ts';
-import { batch } from '../support/records.ts';
+import { FakeClock } from '../../src/testing/fake-clock.ts';
+import { testMetrics } from '../../src/testing/metrics.ts';
+import { batch } from '../../src/testing/records.ts';
 
 const never = new AbortController().signal;
 

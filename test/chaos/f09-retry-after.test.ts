@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import otlpHttp from '../../exporters/otlp-http/index.ts';
+import { FakeClock } from '../../src/testing/fake-clock.ts';
+import { testHost } from '../../src/testing/host.ts';
+import { batch } from '../../src/testing/records.ts';
 import { startOtlpSink } from '../simulators/otlp-sink/sink.ts';
 import { pipelineOf } from '../support/delivery.ts';
-import { FakeClock } from '../support/fake-clock.ts';
-import { testHost } from '../support/host.ts';
-import { batch } from '../support/records.ts';
 
 /** Seconds until the next attempt; the backoff alone is 5 s, the cap 5 min. */
 const FORMS: readonly [header: string | undefined, seconds: number][] = [

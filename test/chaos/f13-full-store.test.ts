@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RetryableError } from '../../src/component/errors.ts';
+import { batch } from '../../src/testing/records.ts';
 import { deliveryScene } from '../support/delivery-scene.ts';
-import { batch } from '../support/records.ts';
 
 test('a full store: intake waits, what is stored drains, intake goes on', async (t) => {
   const { sink, exporter, offer, atRest, books, store, lost, acknowledged } = await deliveryScene(t, {

@@ -5,8 +5,8 @@ import fc from 'fast-check';
 import type { Queue, QueueItem } from '../../src/delivery/queue.ts';
 import type { QueueLimits } from '../../src/delivery/settings.ts';
 import type { LogBatch } from '../../src/telemetry/log-batch.ts';
+import { batch } from '../../src/testing/records.ts';
 import { forAll } from '../support/property.ts';
-import { batch } from '../support/records.ts';
 
 export type LogQueue = Queue<LogBatch, ReadableLogRecord>;
 export type MakeQueue = (t: TestContext, limits?: Partial<QueueLimits>) => Promise<LogQueue>;

@@ -5,8 +5,8 @@ import type { DeadLetterChange, Storage } from '../../src/component/storage.ts';
 import { DurableQueue } from '../../src/delivery/durable-queue.ts';
 import type { QueueLimits } from '../../src/delivery/settings.ts';
 import { LOGS } from '../../src/delivery/signals.ts';
+import { batch } from '../../src/testing/records.ts';
 import { bodies, LIMITS, queueContract, takeAll } from '../contracts/queue.ts';
-import { batch } from '../support/records.ts';
 import { startStorage, temporaryDirectory } from '../support/storage.ts';
 
 const never = new AbortController().signal;

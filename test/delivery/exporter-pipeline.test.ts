@@ -4,12 +4,12 @@ import fc from 'fast-check';
 import { PermanentError } from '../../src/component/errors.ts';
 import type { SendResult } from '../../src/component/exporter.ts';
 import type { DeadLetterChange, Storage } from '../../src/component/storage.ts';
+import { FakeClock, settle } from '../../src/testing/fake-clock.ts';
+import { testHost } from '../../src/testing/host.ts';
+import { balancedBooks, testMetrics } from '../../src/testing/metrics.ts';
+import { batch } from '../../src/testing/records.ts';
 import { type Answer, pipelineOf, scripted } from '../support/delivery.ts';
-import { FakeClock, settle } from '../support/fake-clock.ts';
-import { testHost } from '../support/host.ts';
-import { balancedBooks, testMetrics } from '../support/metrics.ts';
 import { forAll } from '../support/property.ts';
-import { batch } from '../support/records.ts';
 
 const RETRY: SendResult = { kind: 'retry', reason: 'HTTP 503', status: 503 };
 const REJECT: SendResult = { kind: 'reject', reason: 'HTTP 400', status: 400 };

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { LogsConsumer } from '../../src/component/consumer.ts';
 import { PermanentError, RetryableError } from '../../src/component/errors.ts';
 import { fanOutLogs as fanOut } from '../../src/delivery/fan-out.ts';
-import { batch } from '../support/records.ts';
+import { batch } from '../../src/testing/records.ts';
 
 const context = { signal: new AbortController().signal };
 

@@ -11,8 +11,8 @@ import {
 import { PermanentError, RetryableError } from '../../src/component/errors.ts';
 import { MemoryQueue } from '../../src/delivery/memory-queue.ts';
 import { LOGS, METRICS } from '../../src/delivery/signals.ts';
+import { batch } from '../../src/testing/records.ts';
 import { bodies, LIMITS, queueContract, takeAll } from '../contracts/queue.ts';
-import { batch } from '../support/records.ts';
 
 queueContract('memory queue', async (_, limits) => new MemoryQueue(LOGS, { ...LIMITS, ...limits }));
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Clock } from '../../src/component/clock.ts';
 import { SendGate, type Turn } from '../../src/delivery/send-gate.ts';
-import { FakeClock, settle } from '../support/fake-clock.ts';
+import { FakeClock, settle } from '../../src/testing/fake-clock.ts';
 
 const never = new AbortController().signal;
 

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DebugSender } from '../../exporters/debug/exporter.ts';
 import debug, { type DebugConfig } from '../../exporters/debug/index.ts';
-import { FakeClock } from '../support/fake-clock.ts';
-import { record } from '../support/records.ts';
+import { FakeClock } from '../../src/testing/fake-clock.ts';
+import { record } from '../../src/testing/records.ts';
 
 function senderOf(settings: object) {
   const lines: string[] = [];

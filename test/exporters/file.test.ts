@@ -6,10 +6,10 @@ import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { FileSender } from '../../exporters/file/exporter.ts';
 import file, { type FileConfig } from '../../exporters/file/index.ts';
+import { testHost } from '../../src/testing/host.ts';
+import { record } from '../../src/testing/records.ts';
 import { decodeJson } from '../simulators/otlp-sink/decode.ts';
-import { testHost } from '../support/host.ts';
 import { forAll } from '../support/property.ts';
-import { record } from '../support/records.ts';
 import { temporaryDirectory } from '../support/storage.ts';
 
 async function senderOf(t: TestContext, settings: object = {}, directory?: string) {

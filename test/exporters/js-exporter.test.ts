@@ -5,9 +5,9 @@ import { type TestContext, test } from 'node:test';
 import { ExportResultCode } from '@opentelemetry/core';
 import { JsExporterSender, outcomeOf } from '../../exporters/js-exporter/exporter.ts';
 import jsExporter, { type JsExporterConfig } from '../../exporters/js-exporter/index.ts';
+import { testHost } from '../../src/testing/host.ts';
+import { record } from '../../src/testing/records.ts';
 import { startOtlpSink } from '../simulators/otlp-sink/sink.ts';
-import { testHost } from '../support/host.ts';
-import { record } from '../support/records.ts';
 import { temporaryDirectory } from '../support/storage.ts';
 
 const context = () => ({ signal: AbortSignal.timeout(5_000) });

@@ -8,9 +8,9 @@ import { type TestContext, test } from 'node:test';
 import otlpHttp from '../../exporters/otlp-http/index.ts';
 import type { SendResult } from '../../src/component/exporter.ts';
 import bearerTokenAuth from '../../src/extensions/bearer-token-auth/index.ts';
+import { testHost } from '../../src/testing/host.ts';
+import { record } from '../../src/testing/records.ts';
 import { makeCertificates } from '../simulators/bmc/certificates.ts';
-import { testHost } from '../support/host.ts';
-import { record } from '../support/records.ts';
 import { temporaryDirectory } from '../support/storage.ts';
 
 async function listening(t: TestContext, server: Server): Promise<number> {

@@ -4,10 +4,10 @@ import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
 import fc from 'fast-check';
 import otlpHttp from '../../exporters/otlp-http/index.ts';
 import type { Sender, SendResult } from '../../src/component/exporter.ts';
+import { testHost } from '../../src/testing/host.ts';
+import { record } from '../../src/testing/records.ts';
 import { type OtlpSink, startOtlpSink } from '../simulators/otlp-sink/sink.ts';
-import { testHost } from '../support/host.ts';
 import { forAll } from '../support/property.ts';
-import { record } from '../support/records.ts';
 
 let sink: OtlpSink;
 before(async () => {

@@ -10,7 +10,7 @@ import { openDatabase, verifySettings } from '../../src/extensions/file-storage/
 import { tryLock } from '../../src/extensions/file-storage/owner-lock.ts';
 import { Store } from '../../src/extensions/file-storage/store.ts';
 import { systemClock } from '../../src/platform/system-clock.ts';
-import { testHost } from '../support/host.ts';
+import { testHost } from '../../src/testing/host.ts';
 import { startStorage, temporaryDirectory } from '../support/storage.ts';
 
 const never = new AbortController().signal;

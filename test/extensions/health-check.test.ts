@@ -6,8 +6,8 @@ import type { AgentView, ComponentStatus, ConfigView, StatusOf } from '../../src
 import { goDuration, HealthCheck } from '../../src/extensions/health-check/extension.ts';
 import factory, { type HealthCheckConfig } from '../../src/extensions/health-check/index.ts';
 import { aggregate, groupsOf } from '../../src/extensions/health-check/status-tree.ts';
-import { FakeClock } from '../support/fake-clock.ts';
-import { testHost } from '../support/host.ts';
+import { FakeClock } from '../../src/testing/fake-clock.ts';
+import { testHost } from '../../src/testing/host.ts';
 
 const PIPELINES = [{ key: 'logs', receivers: ['bmc_logs'], processors: ['filter'], exporters: ['otlp_http'] }];
 

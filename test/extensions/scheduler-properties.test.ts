@@ -3,9 +3,9 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { OutbandError, RetryableError } from '../../src/component/errors.ts';
 import type { RunResult, TargetHandle, TargetSnapshot } from '../../src/component/scheduler.ts';
-import type { FakeClock } from '../support/fake-clock.ts';
+import type { FakeClock } from '../../src/testing/fake-clock.ts';
+import { virtualScheduler } from '../../src/testing/scheduler.ts';
 import { forAll } from '../support/property.ts';
-import { virtualScheduler } from '../support/scheduler.ts';
 
 const never = new AbortController().signal;
 const MIN_INTERVAL = 10_000;

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { OutbandError, RetryableError } from '../../src/component/errors.ts';
 import type { Report, RunResult, TargetOptions, TransitionEvent } from '../../src/component/scheduler.ts';
-import { FakeClock, settle } from '../support/fake-clock.ts';
-import { testMetrics } from '../support/metrics.ts';
-import { type VirtualSchedulerOptions, virtualScheduler } from '../support/scheduler.ts';
+import { FakeClock, settle } from '../../src/testing/fake-clock.ts';
+import { testMetrics } from '../../src/testing/metrics.ts';
+import { type VirtualSchedulerOptions, virtualScheduler } from '../../src/testing/scheduler.ts';
 import { startStorage, temporaryDirectory } from '../support/storage.ts';
 
 const MINUTE = 60_000;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RunResult, TargetOptions } from '../../src/component/scheduler.ts';
-import { virtualScheduler } from '../support/scheduler.ts';
+import { virtualScheduler } from '../../src/testing/scheduler.ts';
 
 const MINUTE = 60_000;
 const never = new AbortController().signal;

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { OutbandError } from '../../src/component/errors.ts';
 import { Secret } from '../../src/component/secret.ts';
 import { createOwnLogs } from '../../src/platform/own-logs.ts';
-import { FakeClock } from '../support/fake-clock.ts';
+import { FakeClock } from '../../src/testing/fake-clock.ts';
 
 function logged(
   encoding: 'console' | 'json',

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { prometheusPage } from '../../src/platform/own-metrics.ts';
-import { testMetrics } from '../support/metrics.ts';
+import { testMetrics } from '../../src/testing/metrics.ts';
 
 async function page(options?: Parameters<typeof prometheusPage>[1]): Promise<string> {
   const { provider, reader } = testMetrics();

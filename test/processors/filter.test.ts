@@ -5,10 +5,10 @@ import { glob } from '../../src/processors/filter/glob.ts';
 import filter, { type FilterConfig } from '../../src/processors/filter/index.ts';
 import { FilterProcessor } from '../../src/processors/filter/processor.ts';
 import type { LogBatch } from '../../src/telemetry/log-batch.ts';
-import { testHost } from '../support/host.ts';
-import { testMetrics } from '../support/metrics.ts';
+import { testHost } from '../../src/testing/host.ts';
+import { testMetrics } from '../../src/testing/metrics.ts';
+import { batch } from '../../src/testing/records.ts';
 import { forAll } from '../support/property.ts';
-import { batch } from '../support/records.ts';
 
 const context = { signal: new AbortController().signal };
 

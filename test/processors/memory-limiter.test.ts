@@ -4,10 +4,10 @@ import fc from 'fast-check';
 import memoryLimiter, { type MemoryLimiterConfig } from '../../src/processors/memory-limiter/index.ts';
 import { MemoryState } from '../../src/processors/memory-limiter/limit.ts';
 import { MemoryLimiter } from '../../src/processors/memory-limiter/processor.ts';
-import { FakeClock } from '../support/fake-clock.ts';
-import { testHost } from '../support/host.ts';
+import { FakeClock } from '../../src/testing/fake-clock.ts';
+import { testHost } from '../../src/testing/host.ts';
+import { batch } from '../../src/testing/records.ts';
 import { forAll } from '../support/property.ts';
-import { batch } from '../support/records.ts';
 
 const LIMITS = { limit: 100, spike: 20 };
 

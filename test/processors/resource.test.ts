@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import resource from '../../src/processors/resource/index.ts';
 import { applyActions, ResourceProcessor } from '../../src/processors/resource/processor.ts';
 import type { LogBatch } from '../../src/telemetry/log-batch.ts';
-import { batch } from '../support/records.ts';
+import { batch } from '../../src/testing/records.ts';
 
 const context = { signal: new AbortController().signal };
 

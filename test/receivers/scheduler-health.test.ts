@@ -10,12 +10,12 @@ import { observe } from '../../src/component/scheduler-metrics.ts';
 import { healthJson } from '../../src/extensions/monitoring-api/health-json.ts';
 import { parseTargetQuery } from '../../src/extensions/monitoring-api/target-query.ts';
 import type { LogBatch } from '../../src/telemetry/log-batch.ts';
-import { settle } from '../support/fake-clock.ts';
+import { settle } from '../../src/testing/fake-clock.ts';
+import { testHost } from '../../src/testing/host.ts';
+import { testMetrics } from '../../src/testing/metrics.ts';
+import { virtualScheduler } from '../../src/testing/scheduler.ts';
 import { healthOf } from '../support/health-schema.ts';
-import { testHost } from '../support/host.ts';
-import { testMetrics } from '../support/metrics.ts';
 import { forAll } from '../support/property.ts';
-import { virtualScheduler } from '../support/scheduler.ts';
 
 const MINUTE = 60_000;
 const never = new AbortController().signal;

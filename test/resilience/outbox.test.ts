@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Outbox, type OutboxAnswer, type OutboxDrop } from '../../src/resilience/outbox.ts';
-import { FakeClock, settle } from '../support/fake-clock.ts';
+import { FakeClock, settle } from '../../src/testing/fake-clock.ts';
 
 function scene(most: number) {
   const clock = new FakeClock();

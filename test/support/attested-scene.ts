@@ -13,16 +13,16 @@ import type { PageAnswer } from '../../src/component/page.ts';
 import type { KeyValue } from '../../src/component/storage.ts';
 import { SchedulerExtension } from '../../src/extensions/scheduler/extension.ts';
 import schedulerFactory from '../../src/extensions/scheduler/index.ts';
+import { settle } from '../../src/testing/fake-clock.ts';
+import { type TestHost, testHost } from '../../src/testing/host.ts';
+import { type TestMetrics, testMetrics } from '../../src/testing/metrics.ts';
 import {
   type AttestedFleet,
   type AttestedFleetOptions,
   startAttestedFleet,
 } from '../simulators/attested-fleet/fleet.ts';
 import { Watchers } from '../simulators/watchers.ts';
-import { settle } from './fake-clock.ts';
-import { type TestHost, testHost } from './host.ts';
 import { type JumpClock, jumpClock } from './jump-clock.ts';
-import { type TestMetrics, testMetrics } from './metrics.ts';
 
 export interface AttestedSceneOptions {
   readonly fleet?: AttestedFleetOptions | AttestedFleet;

@@ -13,7 +13,7 @@ import { ResourceCache } from '../../receivers/bmc-logs/record/resource.ts';
 import { StreamReader } from '../../receivers/bmc-logs/stream-reader.ts';
 import type { Clock } from '../../src/component/clock.ts';
 import { RetryableError } from '../../src/component/errors.ts';
-import { testHost } from './host.ts';
+import { testHost } from '../../src/testing/host.ts';
 
 const ADDRESS = new URL('https://10.0.0.1/');
 

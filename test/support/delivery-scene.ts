@@ -4,11 +4,11 @@ import { deliveryOf } from '../../src/agent/delivery-settings.ts';
 import type { Storage, StoredQueue } from '../../src/component/storage.ts';
 import type { DeliveryConfig } from '../../src/config/schema/delivery.ts';
 import { ExporterPipeline } from '../../src/delivery/exporter-pipeline.ts';
+import { settle } from '../../src/testing/fake-clock.ts';
+import { type TestHost, testHost } from '../../src/testing/host.ts';
+import { type Books, balancedBooks, type TestMetrics, testMetrics } from '../../src/testing/metrics.ts';
+import { batch } from '../../src/testing/records.ts';
 import { type OtlpSink, startOtlpSink } from '../simulators/otlp-sink/sink.ts';
-import { settle } from './fake-clock.ts';
-import { type TestHost, testHost } from './host.ts';
-import { type Books, balancedBooks, type TestMetrics, testMetrics } from './metrics.ts';
-import { batch } from './records.ts';
 import { startStorage, type TestStorage, temporaryDirectory } from './storage.ts';
 
 export interface DeliveryScene {

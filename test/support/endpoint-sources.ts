@@ -4,8 +4,8 @@ import { bmcLogsConfig } from '../../receivers/bmc-logs/config.ts';
 import type { EndpointSettings } from '../../receivers/bmc-logs/endpoint-settings.ts';
 import { Sources } from '../../receivers/bmc-logs/sources/sources.ts';
 import type { KeyValue } from '../../src/component/storage.ts';
+import { testHost } from '../../src/testing/host.ts';
 import { type Discovery, startDiscovery } from '../simulators/bmc/discovery.ts';
-import { testHost } from './host.ts';
 
 /** A store in memory with the limits of a real one. */
 export class MemoryKeyValue implements KeyValue {

@@ -3,8 +3,8 @@ import { Agent, request } from 'undici';
 import { MonitoringApi } from '../../src/extensions/monitoring-api/extension.ts';
 import factory, { type MonitoringApiConfig } from '../../src/extensions/monitoring-api/index.ts';
 import type { SchedulerExtension } from '../../src/extensions/scheduler/extension.ts';
-import { type TestHost, testHost } from './host.ts';
-import { type VirtualSchedulerOptions, virtualScheduler } from './scheduler.ts';
+import { type TestHost, testHost } from '../../src/testing/host.ts';
+import { type VirtualSchedulerOptions, virtualScheduler } from '../../src/testing/scheduler.ts';
 
 export const TOKEN = 'correct-horse-battery';
 

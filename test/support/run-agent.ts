@@ -7,8 +7,8 @@ import { ConfigError } from '../../src/config/problem.ts';
 import { createOwnLogs } from '../../src/platform/own-logs.ts';
 import { createOwnMetrics } from '../../src/platform/own-metrics.ts';
 import { systemClock } from '../../src/platform/system-clock.ts';
+import { type Books, balancedBooks, readingsOf } from '../../src/testing/metrics.ts';
 import { Watchers } from '../simulators/watchers.ts';
-import { type Books, balancedBooks, readingsOf } from './metrics.ts';
 
 /** A line of the agent's own log, parsed. */
 export type LogLine = Readonly<Record<string, unknown>> & { readonly level: string; readonly msg: string };

@@ -1,9 +1,9 @@
 import type { TestContext } from 'node:test';
+import { settle } from '../../src/testing/fake-clock.ts';
 import { type BmcFleet, type FleetOptions, startBmcFleet } from '../simulators/bmc/fleet.ts';
 import type { Verdict } from '../simulators/bmc/truth.ts';
 import { type OtlpSink, startOtlpSink } from '../simulators/otlp-sink/sink.ts';
 import { type BmcConfigOptions, bmcConfig } from './bmc-config.ts';
-import { settle } from './fake-clock.ts';
 import { agentOf, type TestAgent } from './run-agent.ts';
 
 export interface Scene {

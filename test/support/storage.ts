@@ -7,7 +7,7 @@ import { FileStorage } from '../../src/extensions/file-storage/extension.ts';
 import fileStorage, { type FileStorageConfig } from '../../src/extensions/file-storage/index.ts';
 import type { StoreOptions } from '../../src/extensions/file-storage/protocol.ts';
 import { spawnWorker } from '../../src/extensions/file-storage/store-client.ts';
-import { type TestHost, testHost } from './host.ts';
+import { type TestHost, testHost } from '../../src/testing/host.ts';
 
 /** A directory of its own, gone when the test ends. */
 export async function temporaryDirectory(t: TestContext): Promise<string> {

@@ -5,8 +5,8 @@ import { resourceFromAttributes } from '@opentelemetry/resources';
 import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
 import fc from 'fast-check';
 import { decodeContext, decodeRecord, encodeContext, encodeRecord } from '../../src/telemetry/record-codec.ts';
+import { record } from '../../src/testing/records.ts';
 import { forAll } from '../support/property.ts';
-import { record } from '../support/records.ts';
 
 /** Lone surrogates and line ends included: a body is a line of a text, and UTF-8 has no lone surrogates. */
 const text = fc.string({ unit: 'binary', maxLength: 20 });

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { shownResult } from '../../../receivers/attestation/probe/result.ts';
+import { settle } from '../../../src/testing/fake-clock.ts';
 import type { Fault } from '../../simulators/attested-fleet/faults.ts';
 import { startAttestedFleet } from '../../simulators/attested-fleet/fleet.ts';
 import { type AttestedScene, attestedScene, REFRESH_MS } from '../../support/attested-scene.ts';
-import { settle } from '../../support/fake-clock.ts';
 
 const MARKERS = {
   path: 'canarypath',

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Connect, openConnection } from '../../../receivers/attestation/probe/connection.ts';
+import { settle } from '../../../src/testing/fake-clock.ts';
 import { type AttestedFleet, startAttestedFleet } from '../../simulators/attested-fleet/fleet.ts';
 import { collapsing, leastConnections, roundRobin, starve, uniform } from '../../simulators/attested-fleet/policies.ts';
 import { attestedScene, REFRESH_MS } from '../../support/attested-scene.ts';
-import { settle } from '../../support/fake-clock.ts';
 
 const ENUMERATED = { models: [{ strategy: 'index_sni' }] };
 const HOUR_MS = 3_600_000;

@@ -6,11 +6,11 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TLSSocket } from 'node:tls';
 import { type Connect, openConnection } from '../../../receivers/attestation/probe/connection.ts';
+import { settle } from '../../../src/testing/fake-clock.ts';
 import type { Fault } from '../../simulators/attested-fleet/faults.ts';
 import type { AttestedFleet } from '../../simulators/attested-fleet/fleet.ts';
 import { FMSPC } from '../../simulators/attested-fleet/hierarchy.ts';
 import { type AttestedScene, attestedScene, type Cycle, REFRESH_MS } from '../../support/attested-scene.ts';
-import { settle } from '../../support/fake-clock.ts';
 import { temporaryDirectory } from '../../support/storage.ts';
 
 /** One backend, one call per cycle: what happens to that call is what happens to the cycle. */

@@ -22,6 +22,7 @@ import { GpuVerifier } from '../../../receivers/attestation/verification/gpu.ts'
 import { ReportVerifier } from '../../../receivers/attestation/verification/verifier.ts';
 import { systemClock } from '../../../src/platform/system-clock.ts';
 import { Semaphore } from '../../../src/resilience/semaphore.ts';
+import { settle } from '../../../src/testing/fake-clock.ts';
 import { type Certified, certify, pemChain } from '../../simulators/attested-fleet/certify.ts';
 import { makeCollateral } from '../../simulators/attested-fleet/collateral.ts';
 import { type LoggedEvent, replay, runtimeEvent } from '../../simulators/attested-fleet/event-log.ts';
@@ -33,7 +34,6 @@ import { makeReport } from '../../simulators/attested-fleet/report.ts';
 import { teeTcbSvn } from '../../simulators/attested-fleet/tcb-levels.ts';
 import { OTHER, WORKLOAD } from '../../simulators/attested-fleet/workload.ts';
 import { attestedScene } from '../../support/attested-scene.ts';
-import { settle } from '../../support/fake-clock.ts';
 
 const NOW = Date.now();
 const DAY_MS = 86_400_000;

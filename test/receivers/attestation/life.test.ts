@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Component } from '../../../src/component/component.ts';
+import { settle } from '../../../src/testing/fake-clock.ts';
 import { startAttestedFleet } from '../../simulators/attested-fleet/fleet.ts';
 import { collapsing, starve } from '../../simulators/attested-fleet/policies.ts';
 import { type AttestedScene, attestedScene, REFRESH_MS } from '../../support/attested-scene.ts';
 import { MemoryKeyValue } from '../../support/endpoint-sources.ts';
-import { settle } from '../../support/fake-clock.ts';
 import { jumpClock } from '../../support/jump-clock.ts';
 
 const MADE_UP = 'ab'.repeat(32);

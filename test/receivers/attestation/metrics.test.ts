@@ -7,8 +7,8 @@ import {
   type MetricData,
   type ResourceMetrics,
 } from '@opentelemetry/sdk-metrics';
+import { settle } from '../../../src/testing/fake-clock.ts';
 import { attestedScene } from '../../support/attested-scene.ts';
-import { settle } from '../../support/fake-clock.ts';
 
 test('the metrics pipeline gets what the receiver counts: cumulative, in seconds, at each interval', async (t) => {
   const batches: ResourceMetrics[] = [];

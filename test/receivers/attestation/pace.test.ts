@@ -3,9 +3,9 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Connect, openConnection } from '../../../receivers/attestation/probe/connection.ts';
+import { settle } from '../../../src/testing/fake-clock.ts';
 import { startAttestedFleet } from '../../simulators/attested-fleet/fleet.ts';
 import { attestedScene, REFRESH_MS } from '../../support/attested-scene.ts';
-import { settle } from '../../support/fake-clock.ts';
 import { temporaryDirectory } from '../../support/storage.ts';
 
 const BINDING = { verification: { mode: 'binding' } };

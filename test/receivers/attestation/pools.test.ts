@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import attestation from '../../../receivers/attestation/index.ts';
+import { settle } from '../../../src/testing/fake-clock.ts';
 import { startAttestedFleet } from '../../simulators/attested-fleet/fleet.ts';
 import { attestedScene, type Cycle, REFRESH_MS } from '../../support/attested-scene.ts';
 import { MemoryKeyValue } from '../../support/endpoint-sources.ts';
-import { settle } from '../../support/fake-clock.ts';
 import { jumpClock } from '../../support/jump-clock.ts';
 import { temporaryDirectory } from '../../support/storage.ts';
 

@@ -24,8 +24,8 @@ import {
 } from '../../../receivers/attestation/probe/failure.ts';
 import type { ProbeResult } from '../../../receivers/attestation/probe/result.ts';
 import { redact } from '../../../receivers/attestation/redact.ts';
+import { settle } from '../../../src/testing/fake-clock.ts';
 import { attestedScene } from '../../support/attested-scene.ts';
-import { settle } from '../../support/fake-clock.ts';
 import { forAll } from '../../support/property.ts';
 
 let folder = '';

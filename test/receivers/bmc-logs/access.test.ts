@@ -6,8 +6,8 @@ import { test } from 'node:test';
 import { readAccount } from '../../../receivers/bmc-logs/client/account.ts';
 import { Credentials } from '../../../receivers/bmc-logs/client/credentials.ts';
 import { EndpointState } from '../../../receivers/bmc-logs/endpoint-state.ts';
-import { FakeClock } from '../../support/fake-clock.ts';
-import { testHost } from '../../support/host.ts';
+import { FakeClock } from '../../../src/testing/fake-clock.ts';
+import { testHost } from '../../../src/testing/host.ts';
 import { scene } from '../../support/scene.ts';
 import { temporaryDirectory } from '../../support/storage.ts';
 

@@ -6,11 +6,11 @@ import { bmcLogsConfig } from '../../../receivers/bmc-logs/config.ts';
 import { EndpointState } from '../../../receivers/bmc-logs/endpoint-state.ts';
 import { ModeMachine } from '../../../receivers/bmc-logs/mode-machine.ts';
 import { Secret } from '../../../src/component/secret.ts';
+import { FakeClock } from '../../../src/testing/fake-clock.ts';
 import { type BmcFleet, type FleetOptions, startBmcFleet } from '../../simulators/bmc/fleet.ts';
 import { SSE_PATH } from '../../simulators/bmc/machine.ts';
 import { startOtlpSink } from '../../simulators/otlp-sink/sink.ts';
 import { type BmcAgentOptions, bmcAgent } from '../../support/bmc-agent.ts';
-import { FakeClock } from '../../support/fake-clock.ts';
 import { temporaryDirectory } from '../../support/storage.ts';
 
 const MINUTE = 60_000;

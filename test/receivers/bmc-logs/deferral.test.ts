@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import { z } from 'zod';
 import { builtins } from '../../../src/builtins.ts';
 import { defineExporter } from '../../../src/component/factory.ts';
+import { FakeClock, settle } from '../../../src/testing/fake-clock.ts';
 import { startBmcFleet } from '../../simulators/bmc/fleet.ts';
-import { FakeClock, settle } from '../../support/fake-clock.ts';
 import { agentOf } from '../../support/run-agent.ts';
 
 test('a pipeline that takes nothing for minutes defers the poll: no fault of the BMC, no second read, and all out after', async (t) => {

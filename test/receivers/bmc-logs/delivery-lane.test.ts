@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import { DeliveryLane } from '../../../receivers/bmc-logs/delivery-lane.ts';
 import { PermanentError, RetryableError } from '../../../src/component/errors.ts';
 import type { LogBatch } from '../../../src/telemetry/log-batch.ts';
-import { FakeClock, settle } from '../../support/fake-clock.ts';
-import { record } from '../../support/records.ts';
+import { FakeClock, settle } from '../../../src/testing/fake-clock.ts';
+import { record } from '../../../src/testing/records.ts';
 
 /** A lane into a pipeline that answers as told, in turn, and then accepts. */
 function laneInto(...answers: Error[]) {

@@ -11,11 +11,11 @@ import { SseReader } from '../../../receivers/bmc-logs/stream/sse-reader.ts';
 import { createOwnLogs } from '../../../src/platform/own-logs.ts';
 import { systemClock } from '../../../src/platform/system-clock.ts';
 import { Semaphore } from '../../../src/resilience/semaphore.ts';
+import { FakeClock, settle } from '../../../src/testing/fake-clock.ts';
 import type { SimulatedBmc } from '../../simulators/bmc/bmc.ts';
 import { startBmcFleet } from '../../simulators/bmc/fleet.ts';
 import { SSE_PATH } from '../../simulators/bmc/machine.ts';
 import { bmcReaders, pollOf, serviceAt } from '../../support/bmc-readers.ts';
-import { FakeClock, settle } from '../../support/fake-clock.ts';
 import { countLines, scene } from '../../support/scene.ts';
 
 const FAST = `

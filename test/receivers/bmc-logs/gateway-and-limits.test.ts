@@ -4,12 +4,12 @@ import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { Positions } from '../../../receivers/bmc-logs/logs/positions.ts';
 import type { KeyValue } from '../../../src/component/storage.ts';
+import { FakeClock, settle } from '../../../src/testing/fake-clock.ts';
+import { testHost } from '../../../src/testing/host.ts';
 import { startBmcFleet } from '../../simulators/bmc/fleet.ts';
 import { startOtlpSink } from '../../simulators/otlp-sink/sink.ts';
 import { bmcConfig } from '../../support/bmc-config.ts';
-import { FakeClock, settle } from '../../support/fake-clock.ts';
 import { fastClock } from '../../support/fast-clock.ts';
-import { testHost } from '../../support/host.ts';
 import { agentOf } from '../../support/run-agent.ts';
 import { scene } from '../../support/scene.ts';
 

@@ -5,8 +5,8 @@ import { test } from 'node:test';
 import { emptyResource } from '@opentelemetry/resources';
 import type { JsonObject } from '../../../receivers/bmc-logs/json.ts';
 import { readMetricReport } from '../../../receivers/bmc-logs/metric-report.ts';
+import { settle } from '../../../src/testing/fake-clock.ts';
 import { startBmcFleet } from '../../simulators/bmc/fleet.ts';
-import { settle } from '../../support/fake-clock.ts';
 import { agentOf } from '../../support/run-agent.ts';
 import { temporaryDirectory } from '../../support/storage.ts';
 

@@ -4,11 +4,11 @@ import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
 import fc from 'fast-check';
 import { Positions } from '../../../receivers/bmc-logs/logs/positions.ts';
 import type { KeyValue } from '../../../src/component/storage.ts';
+import { testHost } from '../../../src/testing/host.ts';
 import { writeEvent } from '../../simulators/bmc/event-stream.ts';
 import { LiveLog } from '../../simulators/bmc/live-log.ts';
 import { PROFILES } from '../../simulators/bmc/profiles.ts';
 import { bmcReaders, pollOf, serviceAt } from '../../support/bmc-readers.ts';
-import { testHost } from '../../support/host.ts';
 import { forAll } from '../../support/property.ts';
 
 /** A store in memory. */

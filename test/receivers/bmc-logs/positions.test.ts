@@ -5,11 +5,11 @@ import { ServiceCursor } from '../../../receivers/bmc-logs/logs/cursor.ts';
 import { Positions } from '../../../receivers/bmc-logs/logs/positions.ts';
 import { RetryableError } from '../../../src/component/errors.ts';
 import type { KeyValue } from '../../../src/component/storage.ts';
+import { FakeClock, settle } from '../../../src/testing/fake-clock.ts';
+import { testHost } from '../../../src/testing/host.ts';
 import { startBmcFleet } from '../../simulators/bmc/fleet.ts';
 import { startOtlpSink } from '../../simulators/otlp-sink/sink.ts';
 import { durableConfig } from '../../support/bmc-config.ts';
-import { FakeClock, settle } from '../../support/fake-clock.ts';
-import { testHost } from '../../support/host.ts';
 import { agentOf } from '../../support/run-agent.ts';
 import { temporaryDirectory } from '../../support/storage.ts';
 

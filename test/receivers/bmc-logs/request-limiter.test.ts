@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RequestLimiter } from '../../../receivers/bmc-logs/client/request-limiter.ts';
-import { FakeClock, settle } from '../../support/fake-clock.ts';
+import { FakeClock, settle } from '../../../src/testing/fake-clock.ts';
 
 const { signal } = new AbortController();
 

@@ -20,14 +20,14 @@ import { StreamLoop } from '../../../receivers/bmc-logs/stream-loop.ts';
 import { Secret } from '../../../src/component/secret.ts';
 import { systemClock } from '../../../src/platform/system-clock.ts';
 import { Semaphore } from '../../../src/resilience/semaphore.ts';
+import { FakeClock, settle } from '../../../src/testing/fake-clock.ts';
+import { testHost } from '../../../src/testing/host.ts';
 import { startBmcFleet } from '../../simulators/bmc/fleet.ts';
 import { SSE_PATH } from '../../simulators/bmc/machine.ts';
 import { startOtlpSink } from '../../simulators/otlp-sink/sink.ts';
 import { bmcAgent } from '../../support/bmc-agent.ts';
 import { bmcReaders, pollOf, serviceAt } from '../../support/bmc-readers.ts';
 import { MemoryKeyValue, sourcesOf } from '../../support/endpoint-sources.ts';
-import { FakeClock, settle } from '../../support/fake-clock.ts';
-import { testHost } from '../../support/host.ts';
 import { scene } from '../../support/scene.ts';
 import { temporaryDirectory } from '../../support/storage.ts';
 

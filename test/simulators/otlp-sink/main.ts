@@ -14,10 +14,12 @@ const sink = await startOtlpSink();
 /** @param receiver its type; undefined: of all */
 const counts = (receiver: string | null) => {
   const records = sink.records.filter(({ scope }) => receiver === null || scope === `outband.receiver.${receiver}`);
-  const uids = records.map(
-    ({ resource, attributes }) => `${resource['redfish.endpoint']} ${attributes['log.record.uid']}`,
-  );
-  return { received: records.length, unique: new Set(uids).size, requests: sink.requests };
+  // A number in the text names an entry; an event without a link to its entry may have another uid than it.
+  const names = records.map(({ resource, attributes, body }) => {
+    const [entry = attributes['log.record.uid']] = /#\d+\b/.exec(String(body)) ?? [];
+    return `${resource['redfish.endpoint']} ${entry}`;
+  });
+  return { received: records.length, unique: new Set(names).size, requests: sink.requests };
 };
 
 const control = createServer((request, response) => {

@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/component/clock.ts';
+import type { Clock } from '../component/clock.ts';
 
 interface Sleeper {
   readonly wakeAt: number;

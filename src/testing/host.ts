@@ -1,11 +1,11 @@
 import { createNoopMeter, type Meter } from '@opentelemetry/api';
-import { agentResource } from '../../src/component/agent-resource.ts';
-import type { Clock } from '../../src/component/clock.ts';
-import type { Component, ComponentStatus, Host } from '../../src/component/component.ts';
-import type { Page } from '../../src/component/page.ts';
-import type { Scheduler } from '../../src/component/scheduler.ts';
-import type { Storage } from '../../src/component/storage.ts';
-import { systemClock } from '../../src/platform/system-clock.ts';
+import { agentResource } from '../component/agent-resource.ts';
+import type { Clock } from '../component/clock.ts';
+import type { Component, ComponentStatus, Host } from '../component/component.ts';
+import type { Page } from '../component/page.ts';
+import type { Scheduler } from '../component/scheduler.ts';
+import type { Storage } from '../component/storage.ts';
+import { systemClock } from '../platform/system-clock.ts';
 
 export interface TestHost extends Host {
   readonly lines: { readonly level: string; readonly message: string; readonly fields: unknown }[];

@@ -1,6 +1,6 @@
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
-import type { LogBatch } from '../../src/telemetry/log-batch.ts';
+import type { LogBatch } from '../telemetry/log-batch.ts';
 
 const RESOURCE = resourceFromAttributes({ 'redfish.endpoint': 'test' });
 const SCOPE = { name: 'test' };

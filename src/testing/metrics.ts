@@ -1,5 +1,5 @@
 import { MeterProvider, MetricReader } from '@opentelemetry/sdk-metrics';
-import { temporalityOf } from '../../src/platform/own-metrics.ts';
+import { temporalityOf } from '../platform/own-metrics.ts';
 
 type Labels = Readonly<Record<string, unknown>>;
 

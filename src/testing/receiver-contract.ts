@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import type { TestContext } from 'node:test';
+import type { Clock } from '../component/clock.ts';
+import { RetryableError } from '../component/errors.ts';
+import type { ReceiverFactory } from '../component/factory.ts';
+import { systemClock } from '../platform/system-clock.ts';
+import { type ContractOptions, notingMeter, patient, type Rules, register, sameMetrics } from './contract.ts';
+import { FakeClock, settle } from './fake-clock.ts';
+import { memoryStorage, TestConsumer } from './fakes.ts';
+import { testHost } from './host.ts';
+import { schedulerOn } from './scheduler.ts';
+
+/** Time that passes in a turn on a fake clock; milliseconds. */
+const TURN_MS = 100;
+const RECORDS = 12;
+
+/** What a receiver reads, and how more comes into it. */
+export interface ReceiverSource {
+  /** Of a receiver that reads it, as in a configuration. `scheduler` and `storage` may name any id. */
+  readonly settings: unknown;
+  /** @returns bodies of the records that a receiver is to make of them, in order */
+  add(count: number): Promise<readonly string[]>;
+}
+
+export interface ReceiverContractOptions extends ContractOptions {
+  readonly factory: ReceiverFactory;
+  /** A source with nothing in it. Called for each rule. */
+  source(t: TestContext): Promise<ReceiverSource>;
+  /** `fake` (default): time passes as fast as the work is done. `real`: for sources behind sockets, whose time nobody else moves. */
+  readonly clock?: 'fake' | 'real';
+}
+
+/** Registers a test for each thing that a receiver of logs must do, whatever it reads. */
+export function receiverContract(name: string, options: ReceiverContractOptions): void {
+  register(name, receiverRules(options));
+}
+
+/** The rules by themselves. */
+export function receiverRules(options: ReceiverContractOptions): Rules {
+  const { factory, source: makeSource, clock: kind = 'fake' } = options;
+  const { until, settles, leavesNothing } = patient(options);
+  const never = new AbortController().signal;
+
+  const scene = async (t: TestContext) => {
+    const source = await makeSource(t);
+    const clock = kind === 'fake' ? new FakeClock() : undefined;
+    const time: Clock = clock ?? systemClock;
+    const storage = memoryStorage();
+    const { meter, names } = notingMeter();
+    const consumer = new TestConsumer();
+    const turn = async () => {
+      await clock?.advance(TURN_MS);
+      await settle();
+    };
+    const make = async () => {
+      const { extension: scheduler } = await schedulerOn(time);
+      t.after(() => scheduler.shutdown(AbortSignal.abort()));
+      const host = testHost({ clock: time, scheduler, storage, meter });
+      const id = { type: factory.type, name: '' };
+      const receiver = factory.create({
+        id,
+        config: factory.schema.parse(source.settings),
+        host,
+        next: { logs: consumer },
+      });
+      t.after(() => void receiver.shutdown(AbortSignal.abort()).catch(() => {}));
+      return {
+        ...{ receiver, host, scheduler },
+        start: () => settles('the end of start', receiver.start(host), turn),
+        stop: (signal = never) => settles('the end of shutdown', receiver.shutdown(signal), turn),
+      };
+    };
+    const arrived = (bodies: readonly string[]) =>
+      until(
+        `the arrival of ${bodies.length} records`,
+        () => bodies.every((body) => consumer.bodies.includes(body)),
+        turn,
+      );
+    return { source, clock, consumer, names, make, arrived, turn };
+  };
+
+  return {
+    'starts, and stops twice': async (t) => {
+      const one = await (await scene(t)).make();
+      await one.start();
+      await one.stop();
+      await one.stop();
+    },
+
+    'stops without a start': async (t) => {
+      await (await (await scene(t)).make()).stop();
+    },
+
+    'sends what its source has, in its order': async (t) => {
+      const { source, make, arrived, consumer } = await scene(t);
+      const one = await make();
+      await one.start();
+      const bodies = [...(await source.add(RECORDS)), ...(await source.add(1))];
+      await arrived(bodies);
+      await one.stop();
+      assert.deepEqual(consumer.bodies, bodies);
+    },
+
+    'offers again what was refused for now': async (t) => {
+      const { source, make, arrived, consumer } = await scene(t);
+      consumer.answer = (call) => {
+        if (call % 2 === 1) throw new RetryableError('queue_full', 'every second call is taken');
+      };
+      const one = await make();
+      await one.start();
+      for (let n = 0; n < 2; n++) await arrived(await source.add(3));
+      await one.stop();
+    },
+
+    'moves no position past what was refused, over a restart too': async (t) => {
+      const { source, make, arrived, consumer, turn } = await scene(t);
+      let refused = 0;
+      consumer.answer = () => {
+        refused++;
+        throw new RetryableError('queue_full', 'nothing is taken');
+      };
+      const first = await make();
+      await first.start();
+      const bodies = await source.add(3);
+      await until('an offer', () => refused > 0, turn);
+      await first.stop(AbortSignal.abort());
+      consumer.answer = () => {};
+      const second = await make();
+      await second.start();
+      await arrived(bodies);
+      await second.stop();
+    },
+
+    'stops while the pipeline takes nothing': async (t) => {
+      const { source, make, consumer, turn } = await scene(t);
+      consumer.answer = (_, { signal }) => hang(signal);
+      const one = await make();
+      await one.start();
+      await source.add(1);
+      await until('an offer', () => consumer.contexts.length > 0, turn);
+      await one.stop(AbortSignal.abort());
+    },
+
+    'takes its offers back when it stops': async (t) => {
+      const { source, make, consumer, turn } = await scene(t);
+      consumer.answer = (_, { signal }) => hang(signal);
+      const one = await make();
+      await one.start();
+      await source.add(1);
+      await until('an offer', () => consumer.contexts.length > 0, turn);
+      one.receiver.shutdown(AbortSignal.abort()).catch(() => {});
+      await until('an abort of the offer', () => consumer.contexts[0]!.signal.aborted, turn);
+    },
+
+    'does not call itself ill while its source and its pipeline are well': async (t) => {
+      const { source, make, arrived } = await scene(t);
+      const one = await make();
+      await one.start();
+      await arrived(await source.add(3));
+      await one.stop();
+      const ill = one.host.reported.filter(({ status }) => /^(recoverable|permanent|fatal)$/.test(status));
+      assert.deepEqual(ill, []);
+    },
+
+    'makes the metrics that it declares, and no others': async (t) => {
+      const { source, make, arrived, names } = await scene(t);
+      const one = await make();
+      await one.start();
+      await arrived(await source.add(3));
+      await one.stop();
+      sameMetrics(names, factory.metrics);
+    },
+
+    'leaves nothing behind': async (t) => {
+      const { source, make, arrived, clock } = await scene(t);
+      await leavesNothing(async () => {
+        const one = await make();
+        await one.start();
+        await arrived(await source.add(3));
+        await one.stop();
+        assert.equal(one.scheduler.snapshot().size, 0, 'targets are unregistered');
+        await one.scheduler.shutdown(never);
+      });
+      if (clock) assert.equal(clock.sleeping, 0, 'nobody sleeps on');
+    },
+  };
+}
+
+/** Never ends by itself. */
+function hang(signal: AbortSignal): Promise<void> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+}

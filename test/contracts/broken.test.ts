@@ -1,0 +1,285 @@
+import assert from 'node:assert/strict';
+import { after, type TestContext, test } from 'node:test';
+import { resourceFromAttributes } from '@opentelemetry/resources';
+import { z } from 'zod';
+import type { Component, Host } from '../../src/component/component.ts';
+import type { ConsumeContext, NextConsumers } from '../../src/component/consumer.ts';
+import { PermanentError } from '../../src/component/errors.ts';
+import type { Sender } from '../../src/component/exporter.ts';
+import { defineExporter, defineExtension, defineProcessor, defineReceiver } from '../../src/component/factory.ts';
+import type { MetricDoc } from '../../src/component/metric-doc.ts';
+import type { LogBatch } from '../../src/telemetry/log-batch.ts';
+import {
+  exporterRules,
+  extensionRules,
+  processorRules,
+  type Rules,
+  receiverRules,
+  record,
+} from '../../src/testing/index.ts';
+
+const PATIENCE = { patienceMs: 300 };
+const schema = z.strictObject({});
+const never = new AbortController().signal;
+const READ: MetricDoc = {
+  ...{ name: 'lines.read', kind: 'counter', unit: '{line}', attributes: [] },
+  description: 'Lines that were read.',
+};
+
+/** Names of the rules that do not hold. */
+async function failing(t: TestContext, rules: Rules): Promise<string[]> {
+  const failed: string[] = [];
+  for (const [name, rule] of Object.entries(rules)) await rule(t).catch(() => failed.push(name));
+  return failed;
+}
+
+/** Each kind of component that does as it should, and once with each fault; and the one rule that each fault breaks. */
+function breaks<Fault extends string>(
+  kind: string,
+  rulesOf: (fault: Fault | undefined) => Rules,
+  faults: Readonly<Record<Fault, string>>,
+): void {
+  test(`a ${kind} that does as it should`, async (t) => assert.deepEqual(await failing(t, rulesOf(undefined)), []));
+  for (const [fault, rule] of Object.entries<string>(faults))
+    test(`a ${kind} that ${fault}`, async (t) => assert.deepEqual(await failing(t, rulesOf(fault as Fault)), [rule]));
+  test(`every rule of a ${kind} is broken by one of these`, () =>
+    assert.deepEqual(Object.values(faults).sort(), Object.keys(rulesOf(undefined)).sort()));
+}
+
+const forgotten: NodeJS.Timeout[] = [];
+after(() => forgotten.forEach(clearInterval));
+/** A timer that runs on. */
+function forget(): void {
+  forgotten.push(setInterval(() => {}, 1_000_000));
+}
+
+const RECEIVER_FAULTS = {
+  'throws at its second stop': 'starts, and stops twice',
+  'cannot stop without a start': 'stops without a start',
+  'turns the order round': 'sends what its source has, in its order',
+  'forgets what was refused': 'offers again what was refused for now',
+  'stores its position first': 'moves no position past what was refused, over a restart too',
+  'waits for the pipeline at its stop': 'stops while the pipeline takes nothing',
+  'gives no signal': 'takes its offers back when it stops',
+  'calls itself ill': 'does not call itself ill while its source and its pipeline are well',
+  'does not make its metric': 'makes the metrics that it declares, and no others',
+  'lets a timer run on': 'leaves nothing behind',
+} as const;
+type ReceiverFault = keyof typeof RECEIVER_FAULTS;
+
+/** Reads the lines of a list. */
+function lineReceiver(source: { readonly lines: readonly string[] }, fault: ReceiverFault | undefined) {
+  const is = (what: ReceiverFault) => fault === what;
+  return defineReceiver({
+    ...{ type: 'lines', summary: '', stability: { logs: 'beta' }, schema, metrics: [READ] },
+    create({ host, next }): Component {
+      const store = host.storage('any').keyValue('lines', 'position');
+      if (!is('does not make its metric')) host.meter.createCounter(READ.name, READ);
+      let stops = 0;
+      let isStarted = false;
+      let offering: Promise<void> | undefined;
+      let taken = 0;
+      let target: ReturnType<ReturnType<Host['scheduler']>['register']> | undefined;
+      const run = async (signal: AbortSignal) => {
+        const { lines } = source;
+        const fresh = lines.slice(taken).map((line) => record(line));
+        if (fresh.length === 0) return {};
+        if (is('turns the order round')) fresh.reverse();
+        if (is('stores its position first')) await store.set({ at: String(lines.length) });
+        const resource = resourceFromAttributes({});
+        const batch = {
+          resource,
+          scope: { name: 'lines' },
+          records: fresh,
+          origin: { receiver: 'lines', target: 'lines' },
+        };
+        const count = lines.length;
+        offering = next.logs!.consumeLogs(batch, { signal: is('gives no signal') ? never : signal });
+        let isRefused = false;
+        const over = () => {
+          offering = undefined;
+        };
+        await offering.finally(over).catch((error: unknown) => {
+          if (!is('forgets what was refused')) throw error;
+          isRefused = true;
+        });
+        taken = count;
+        if (!isRefused) await store.set({ at: String(taken) });
+        return { items: fresh.length };
+      };
+      return {
+        async start() {
+          isStarted = true;
+          if (is('lets a timer run on')) forget();
+          if (is('calls itself ill')) host.report({ status: 'recoverable', error: new Error('ill') });
+          taken = Number((await store.list('at')).get('at') ?? 0);
+          const identity = { type: 'lines', name: 'lines', connection: 'lines', run };
+          target = host.scheduler('any').register(identity, { interval: 1_000 });
+        },
+        async shutdown() {
+          if (is('throws at its second stop') && isStarted && stops++ > 0) throw new Error('stopped already');
+          if (is('cannot stop without a start') && !isStarted) throw new Error('not started');
+          const gone = target?.unregister();
+          if (is('waits for the pipeline at its stop') && offering) await new Promise(() => {});
+          if (!is('gives no signal')) await gone;
+        },
+      };
+    },
+  });
+}
+
+breaks<ReceiverFault>(
+  'receiver',
+  (fault) => {
+    const list = { lines: [] as string[] };
+    return receiverRules({
+      ...PATIENCE,
+      factory: lineReceiver(list, fault),
+      async source() {
+        list.lines = [];
+        return {
+          settings: {},
+          async add(count) {
+            const bodies = Array.from({ length: count }, (_, n) => `line ${list.lines.length + n}`);
+            list.lines.push(...bodies);
+            return bodies;
+          },
+        };
+      },
+    });
+  },
+  RECEIVER_FAULTS,
+);
+
+const PROCESSOR_FAULTS = {
+  'throws at its second stop': 'starts, and stops twice',
+  'cannot stop without a start': 'stops without a start',
+  'writes to what it is given': 'passes records on in their order, and changes none that it was given',
+  'acknowledges after a moment': 'acknowledges only what was acknowledged behind it',
+  'makes every refusal final': 'tells its caller of a refusal as it was told, and passes the same batch on again',
+  'gives no signal': 'passes its caller’s signal on',
+  'makes a metric that it does not declare': 'makes the metrics that it declares, and no others',
+  'lets a timer run on': 'leaves nothing behind',
+} as const;
+type ProcessorFault = keyof typeof PROCESSOR_FAULTS;
+
+breaks<ProcessorFault>(
+  'processor',
+  (fault) => {
+    const is = (what: ProcessorFault) => fault === what;
+    const factory = defineProcessor({
+      ...{ type: 'pass', summary: '', stability: { logs: 'beta' }, schema },
+      create({ host, next }): Component & NextConsumers {
+        if (is('makes a metric that it does not declare')) host.meter.createCounter(READ.name, READ);
+        let isStarted = false;
+        let stops = 0;
+        return {
+          async start() {
+            isStarted = true;
+            if (is('lets a timer run on')) forget();
+          },
+          async shutdown() {
+            if (is('throws at its second stop') && isStarted && stops++ > 0) throw new Error('stopped already');
+            if (is('cannot stop without a start') && !isStarted) throw new Error('not started');
+          },
+          logs: {
+            async consumeLogs(batch: LogBatch, context: ConsumeContext) {
+              if (is('writes to what it is given') && batch.records.length > 1)
+                Reflect.apply(Array.prototype.pop, batch.records, []);
+              const passed = next.logs!.consumeLogs(batch, is('gives no signal') ? { signal: never } : context);
+              if (is('acknowledges after a moment')) {
+                passed.catch(() => {});
+                await Promise.race([passed, new Promise((resolve) => setImmediate(resolve))]);
+                return;
+              }
+              await passed.catch((error: unknown) => {
+                throw is('makes every refusal final') ? new PermanentError('export_rejected', String(error)) : error;
+              });
+            },
+          },
+        };
+      },
+    });
+    return processorRules({ ...PATIENCE, factory, settings: {} });
+  },
+  PROCESSOR_FAULTS,
+);
+
+const EXPORTER_FAULTS = {
+  'throws at its second stop': 'stops twice',
+  'cannot stop without a start': 'stops without a start',
+  'writes to what it is given': 'takes what is well, many at once, and changes nothing of it',
+  'does not heed the signal': 'ends an attempt whose time is over, with a result or with the reason',
+  'makes a metric that it does not declare': 'makes the metrics that it declares, and no others',
+  'lets a timer run on': 'leaves nothing behind',
+} as const;
+type ExporterFault = keyof typeof EXPORTER_FAULTS;
+
+breaks<ExporterFault>(
+  'exporter',
+  (fault) => {
+    const is = (what: ExporterFault) => fault === what;
+    const factory = defineExporter({
+      ...{ type: 'end', summary: '', stability: { logs: 'beta' }, schema },
+      create({ host }): Sender {
+        if (is('makes a metric that it does not declare')) host.meter.createCounter(READ.name, READ);
+        let isStarted = false;
+        let stops = 0;
+        return {
+          async start() {
+            isStarted = true;
+            if (is('lets a timer run on')) forget();
+          },
+          async shutdown() {
+            if (is('throws at its second stop') && isStarted && stops++ > 0) throw new Error('stopped already');
+            if (is('cannot stop without a start') && !isStarted) throw new Error('not started');
+          },
+          async sendLogs(records, { signal }) {
+            if (is('writes to what it is given') && records.length > 1) Reflect.apply(Array.prototype.pop, records, []);
+            if (is('does not heed the signal') && signal.aborted) await new Promise(() => {});
+            return { kind: 'accepted' };
+          },
+        };
+      },
+    });
+    return exporterRules({ ...PATIENCE, factory, settings: async () => ({}) });
+  },
+  EXPORTER_FAULTS,
+);
+
+const EXTENSION_FAULTS = {
+  'throws at its second stop': 'starts, and stops twice',
+  'cannot stop without a start': 'stops without a start',
+  'does not answer': 'is alive, and does not call itself ill',
+  'makes a metric that it does not declare': 'makes the metrics that it declares, and no others',
+  'lets a timer run on': 'leaves nothing behind',
+} as const;
+type ExtensionFault = keyof typeof EXTENSION_FAULTS;
+
+breaks<ExtensionFault>(
+  'extension',
+  (fault) => {
+    const is = (what: ExtensionFault) => fault === what;
+    const factory = defineExtension({
+      ...{ type: 'side', summary: '', stability: 'beta', schema },
+      create({ host }): Component {
+        if (is('makes a metric that it does not declare')) host.meter.createCounter(READ.name, READ);
+        let isStarted = false;
+        let stops = 0;
+        return {
+          async start() {
+            isStarted = true;
+            if (is('lets a timer run on')) forget();
+          },
+          async shutdown() {
+            if (is('throws at its second stop') && isStarted && stops++ > 0) throw new Error('stopped already');
+            if (is('cannot stop without a start') && !isStarted) throw new Error('not started');
+          },
+          ...(is('does not answer') && { alive: () => new Promise<void>(() => {}) }),
+        };
+      },
+    });
+    return extensionRules({ ...PATIENCE, factory, settings: async () => ({}) });
+  },
+  EXTENSION_FAULTS,
+);
