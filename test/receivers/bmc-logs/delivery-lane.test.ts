@@ -40,7 +40,7 @@ test('a batch that is refused is offered again, the same object, with growing wa
     [0, 1_000, 3_000, 7_000],
   );
   assert.equal(new Set(offered.map(({ batch }) => batch)).size, 1, 'so that a fan-out remembers who took it');
-  assert.deepEqual(delivered, [...Array(3).fill('poll failed 1'), 'poll accepted 1']);
+  assert.deepEqual(delivered, ['poll accepted 1']);
 });
 
 test('the pipeline may ask for a longer wait', async () => {
@@ -83,5 +83,5 @@ test('a stop ends the waiting, and nothing is called delivered', async () => {
   await settle();
   stop.abort(new Error('stop'));
   await done;
-  assert.deepEqual(delivered, ['poll failed 1']);
+  assert.deepEqual(delivered, []);
 });
