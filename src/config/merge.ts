@@ -3,7 +3,7 @@ import type { Path } from './yaml-file.ts';
 
 /**
  * Several configurations as one, the last wins: maps are merged, lists and scalars replaced as a whole, `null` takes away what
- * stood there.
+ * stood there. Where `null` stood, it means the defaults both times.
  */
 export function mergeValues(values: readonly unknown[]): unknown {
   return values.reduce((below, above) => merge(below, above), undefined);
@@ -14,7 +14,7 @@ function merge(below: unknown, above: unknown): unknown {
   if (kindOf(below) !== 'map' || kindOf(above) !== 'map') return above;
   const merged = { ...(below as Record<string, unknown>) };
   for (const [key, value] of Object.entries(above as object))
-    if (value === null && key in merged) delete merged[key];
+    if (value === null && (merged[key] ?? null) !== null) delete merged[key];
     else merged[key] = merge(merged[key], value);
   return merged;
 }

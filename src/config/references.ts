@@ -105,6 +105,14 @@ export function expandReferences(value: unknown, source: ReferenceSource): Expan
   return { value: walk(value, []), problems, warnings, infos, references };
 }
 
+/** A value such that {@link expandReferences} gives it back. */
+export function escapeReferences(value: unknown): unknown {
+  if (typeof value === 'string') return value.replaceAll('$', '$$$$');
+  if (Array.isArray(value)) return value.map(escapeReferences);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, escapeReferences(item)]));
+}
+
 /** Text pieces as strings, references as the text between their braces. */
 function split(text: string): (string | { readonly inner: string })[] {
   const pieces: (string | { inner: string })[] = [];
