@@ -146,9 +146,11 @@ function closingBrace(text: string, start: number): number {
   return -1;
 }
 
+/** A text stays as it is, with quotes and blanks that YAML would take away: it may be a password. */
 function asYaml(text: string): unknown {
   try {
-    return parse(text, { schema: 'core', maxAliasCount: 0 });
+    const value: unknown = parse(text, { schema: 'core', maxAliasCount: 0 });
+    return typeof value === 'string' ? text : value;
   } catch {
     return text;
   }
