@@ -8,7 +8,7 @@ import type { AnyFactory } from '../component/factory.ts';
 import { VERSION } from '../component/version.ts';
 import type { AgentConfig } from '../config/agent-config.ts';
 import { createOwnLogs, OWN_LOGS_DROPPED } from '../platform/own-logs.ts';
-import { createOwnMetrics } from '../platform/own-metrics.ts';
+import { createOwnMetrics, MOST_SERIES } from '../platform/own-metrics.ts';
 import { observeProcess } from '../platform/process-metrics.ts';
 import { systemClock } from '../platform/system-clock.ts';
 import { hiddenAt } from './metric-docs.ts';
@@ -36,6 +36,11 @@ export async function run(flags: ConfigFlags, exit: (code: number) => never): Pr
   const metrics = createOwnMetrics({
     ...{ version: VERSION, resource, page: readers.find(({ pull }) => pull)?.pull?.exporter.prometheus },
     hidden: telemetry.metrics.level === 'none' ? undefined : hiddenAt(telemetry.metrics.level, factoriesOf(config)),
+    onOverflow: (instrument) =>
+      logs.logger().warn('a metric has more series than it may hold; the rest is one series, otel_metric_overflow', {
+        instrument,
+        limit: MOST_SERIES,
+      }),
     readers: push ? readers.flatMap(({ periodic }) => (periodic ? [push.metricsPush(periodic)] : [])) : [],
   });
   observeProcess(metrics.meter('outband.process'));

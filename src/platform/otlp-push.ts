@@ -9,6 +9,7 @@ import {
 } from '@opentelemetry/sdk-logs';
 import { type MetricReader, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
 import type { Secret } from '../component/secret.ts';
+import { MOST_SERIES } from './own-metrics.ts';
 
 /** Where and how to send; times are milliseconds. */
 interface Otlp {
@@ -75,6 +76,7 @@ export function metricsPush({ interval, timeout, exporter }: MetricsPush): Metri
     exporter: new OTLPMetricExporter(optionsOf(exporter.otlp, 'v1/metrics')),
     exportIntervalMillis: interval,
     exportTimeoutMillis: Math.min(timeout, interval),
+    cardinalityLimits: { default: MOST_SERIES },
   });
 }
 

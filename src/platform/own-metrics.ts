@@ -49,9 +49,12 @@ export function temporalityOf(type: InstrumentType): AggregationTemporality {
   return type === InstrumentType.OBSERVABLE_GAUGE ? AggregationTemporality.DELTA : AggregationTemporality.CUMULATIVE;
 }
 
+/** An instrument holds so many series; what is beyond is one, with the attribute `otel.metric.overflow`. */
+export const MOST_SERIES = 20_000;
+
 class PageReader extends MetricReader {
   constructor() {
-    super({ aggregationTemporalitySelector: temporalityOf });
+    super({ aggregationTemporalitySelector: temporalityOf, cardinalitySelector: () => MOST_SERIES });
   }
   protected override async onForceFlush(): Promise<void> {}
   protected override async onShutdown(): Promise<void> {}
@@ -106,24 +109,38 @@ export interface OwnMetricsOptions {
   readonly resource?: Resource;
   /** Default: nothing. */
   readonly hidden?: Hidden | undefined;
+  /** An instrument has more series than it may hold. Called once for each, when somebody looks. */
+  readonly onOverflow?: (instrument: string) => void;
 }
 
 /** The agent's own metrics, and the page at `http://<host>:<port>/metrics` that shows them. */
 export function createOwnMetrics(options: OwnMetricsOptions): OwnMetrics {
-  const { page, version, readers = [], resource = agentResource(version), hidden } = options;
+  const { page, version, readers = [], resource = agentResource(version), hidden, onOverflow } = options;
   const pageReader = page && new PageReader();
   const provider = new MeterProvider({
     ...{ resource, readers: pageReader ? [pageReader, ...readers] : [...readers] },
     views: viewsOf(hidden),
   });
+  const overflown = new Set<string>();
+  const read = async (reader: MetricReader): Promise<ResourceMetrics> => {
+    const { resourceMetrics } = await reader.collect();
+    for (const { descriptor, dataPoints } of resourceMetrics.scopeMetrics.flatMap(({ metrics }) => metrics)) {
+      // The limit counts the series of the overflow, which is among the last.
+      if (dataPoints.length < MOST_SERIES || overflown.has(descriptor.name)) continue;
+      overflown.add(descriptor.name);
+      onOverflow?.(descriptor.name);
+    }
+    return resourceMetrics;
+  };
   const server =
-    pageReader && createServer((request, response) => void answer(pageReader, page, request, response)).unref();
+    pageReader &&
+    createServer((request, response) => void answer(() => read(pageReader), page, request, response)).unref();
   return {
     resource,
     meter: (name) => provider.getMeter(name, version),
     async collect() {
       const reader = pageReader ?? readers[0];
-      return reader ? (await reader.collect()).resourceMetrics : { resource, scopeMetrics: [] };
+      return reader ? await read(reader) : { resource, scopeMetrics: [] };
     },
     async start() {
       if (!server || !page) return;
@@ -158,7 +175,7 @@ function viewsOf(hidden: Hidden | undefined): ViewOptions[] {
 }
 
 async function answer(
-  reader: MetricReader,
+  read: () => Promise<ResourceMetrics>,
   page: PageOptions,
   request: IncomingMessage,
   response: ServerResponse,
@@ -166,9 +183,8 @@ async function answer(
   const isPage = request.url?.replace(/\?.*$/, '') === '/metrics';
   if (!isPage) return void response.writeHead(404).end();
   try {
-    const { resourceMetrics } = await reader.collect();
-    response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' });
-    response.end(prometheusPage(resourceMetrics, page));
+    const text = prometheusPage(await read(), page);
+    response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }).end(text);
   } catch {
     response.writeHead(500).end();
   }

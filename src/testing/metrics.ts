@@ -1,11 +1,11 @@
 import { MeterProvider, MetricReader } from '@opentelemetry/sdk-metrics';
-import { temporalityOf } from '../platform/own-metrics.ts';
+import { MOST_SERIES, temporalityOf } from '../platform/own-metrics.ts';
 
 type Labels = Readonly<Record<string, unknown>>;
 
 class TestReader extends MetricReader {
   constructor() {
-    super({ aggregationTemporalitySelector: temporalityOf });
+    super({ aggregationTemporalitySelector: temporalityOf, cardinalitySelector: () => MOST_SERIES });
   }
   protected override async onForceFlush(): Promise<void> {}
   protected override async onShutdown(): Promise<void> {}

@@ -10,6 +10,7 @@ import { agentResource } from '../../src/component/agent-resource.ts';
 import type { MetricLevel } from '../../src/component/metric-doc.ts';
 import { createOwnMetrics } from '../../src/platform/own-metrics.ts';
 import { observeProcess } from '../../src/platform/process-metrics.ts';
+import { readingsOf } from '../../src/testing/metrics.ts';
 import { startBmcFleet } from '../simulators/bmc/fleet.ts';
 import { Watchers } from '../simulators/watchers.ts';
 import { startAgentProcess } from '../support/agent-process.ts';
@@ -177,6 +178,28 @@ service:
   const read = { receiver: 'bmc_logs', transport: 'poll' };
   assert.equal(await agent.metric('otelcol_receiver_accepted_log_records', read), 5);
   assert.ok((await agent.metric('otelcol_receiver_requests', { ...read, outcome: 'success' })) >= 1);
+});
+
+test('an instrument holds 20,000 series, and what is beyond is told once', async (t) => {
+  const overflown: string[] = [];
+  const metrics = createOwnMetrics({
+    ...{ version: 'test', readers: [readingsOf().reader] },
+    onOverflow: (instrument) => overflown.push(instrument),
+  });
+  t.after(() => metrics.shutdown());
+  const [many, more] = ['many', 'more'].map((name) => metrics.meter('test').createCounter(name));
+  for (let n = 0; n < 19_000; n++) many!.add(1, { n });
+  for (let n = 0; n < 21_000; n++) more!.add(1, { n });
+  const { scopeMetrics } = await metrics.collect();
+  assert.deepEqual(
+    scopeMetrics[0]!.metrics.map(({ descriptor, dataPoints }) => [descriptor.name, dataPoints.length]),
+    [
+      ['many', 19_000],
+      ['more', 20_000],
+    ],
+  );
+  await metrics.collect();
+  assert.deepEqual(overflown, ['more']);
 });
 
 test('each level shows its metrics and those of the levels below, and hides no name that the manual has at it', async () => {
