@@ -1,11 +1,11 @@
 // The tests. Each file is a process of its own, and many start agents: compiled code is kept between them, which halves their start.
-// Arguments go to the runner: `npm test -- --test-name-pattern=pins`.
+// Arguments go to the runner: `npm test -- --test-name-pattern=pins`. What needs a browser is `npm run test:browser`.
 import { spawn } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const FLAGS = ['--test', '--test-concurrency=3', '--test-timeout=120000', '--test-force-exit'];
-const runner = spawn(process.execPath, [...FLAGS, ...process.argv.slice(2), 'test/**/*.test.ts'], {
+const runner = spawn(process.execPath, [...FLAGS, ...process.argv.slice(2), 'test/!(browser)/**/*.test.ts'], {
   stdio: 'inherit',
   env: { NODE_COMPILE_CACHE: join(tmpdir(), 'outband-compile-cache'), ...process.env },
 });

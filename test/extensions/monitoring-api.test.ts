@@ -215,7 +215,7 @@ test('commands need allow_actions', async (t) => {
 
 test('credentials come first: nothing is told without them, whatever the path and the method', async (t) => {
   const { ask } = await apiScene(t);
-  for (const path of [HEALTH, '/nope', '/', '/api/monitoring/overview?token=correct-horse-battery'])
+  for (const path of [HEALTH, '/nope', '/index.html', '/api/monitoring/overview?token=correct-horse-battery'])
     for (const method of ['GET', 'DELETE'] as const) {
       const answer = await ask(path, { method, token: null });
       assert.deepEqual([answer.status, problemOf(answer)], [401, 'unauthenticated']);

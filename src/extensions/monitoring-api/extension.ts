@@ -9,6 +9,7 @@ import { overview } from './overview.ts';
 import { Router } from './router.ts';
 import { SchedulerPages } from './scheduler-pages.ts';
 import { ApiServer } from './server.ts';
+import { loadStatusPage } from './status-page.ts';
 import { Tokens } from './tokens.ts';
 
 /** Files are looked at this often. */
@@ -54,7 +55,7 @@ export class MonitoringApi implements Component, PageServer {
       throw new OutbandError(error.code, `${this.#place}::auth::token_file: ${error.message}`, { cause: error });
     });
     for (const page of new SchedulerPages({ scheduler, logger, now, maxAge }).pages) this.serve(page);
-    this.serve({ method: 'GET', path: '/api/monitoring/overview', handle: () => overview(this.#host) });
+    this.serve({ method: 'GET', path: '/api/monitoring/overview', handle: () => overview(this.#host, this.#config) });
     this.#server = new ApiServer({
       config: this.#config,
       place: this.#place,
@@ -62,6 +63,7 @@ export class MonitoringApi implements Component, PageServer {
       key: this.#pathOf(this.#config.tls.key_file),
       gate: new Gate(this.#config, tokens, logger, now),
       router: this.#router,
+      statusPage: await loadStatusPage(),
       clock,
       logger,
     });

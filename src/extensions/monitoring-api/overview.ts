@@ -1,6 +1,7 @@
 import type { Host } from '../../component/component.ts';
 import type { PageAnswer } from '../../component/page.ts';
 import { instant } from './health-json.ts';
+import type { MonitoringApiConfig } from './index.ts';
 
 /** Members of an exporter's row, by the metric that holds the same number on the metrics page. */
 const FIGURES: Readonly<Record<string, string>> = {
@@ -14,8 +15,11 @@ const FIGURES: Readonly<Record<string, string>> = {
   otelcol_exporter_dropped_metric_points: 'dropped',
 };
 
-/** How every component is, and what every exporter has done, per signal. */
-export async function overview({ clock, ownMetrics, statuses }: Host): Promise<PageAnswer> {
+/** How every component is, what every exporter has done, per signal, and what this API can be asked. */
+export async function overview(
+  { clock, ownMetrics, statuses }: Host,
+  { auth, allow_actions: actions }: Pick<MonitoringApiConfig, 'auth' | 'allow_actions'>,
+): Promise<PageAnswer> {
   const { scopeMetrics } = await ownMetrics.collect();
   const exporters = new Map<string, Record<string, string | number>>();
   for (const { descriptor, dataPoints } of scopeMetrics.flatMap(({ metrics }) => metrics)) {
@@ -36,6 +40,7 @@ export async function overview({ clock, ownMetrics, statuses }: Host): Promise<P
     updatedAt: instant(Number(clock.now() / 1_000_000n)),
     components: statuses().map(({ since, ...status }) => ({ ...status, since: instant(Number(since / 1_000_000n)) })),
     exporters: rows,
+    access: { login: auth.none !== true, actions },
   };
   return { status: 200, headers: { 'cache-control': 'no-cache' }, body };
 }

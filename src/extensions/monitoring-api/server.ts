@@ -15,6 +15,7 @@ import type { MonitoringApiConfig } from './index.ts';
 import { Problem } from './problem.ts';
 import type { Router } from './router.ts';
 import { isStreamed, type StreamedAnswer } from './scheduler-pages.ts';
+import type { StatusPage } from './status-page.ts';
 
 const MOST_BODY_BYTES = 4_096;
 /** Node looks for clients that are too slow this often. */
@@ -30,6 +31,7 @@ export interface ApiServerOptions {
   readonly key: string | undefined;
   readonly gate: Gate;
   readonly router: Router;
+  readonly statusPage: StatusPage;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -41,6 +43,8 @@ export interface ApiServerOptions {
 export class ApiServer {
   readonly #options: ApiServerOptions;
   readonly #trusted: TrustedProxies;
+  /** The answer that has a text of its own. */
+  readonly #page: PageAnswer;
   /** By peer; of a TLS connection its own socket, once its handshake is done. */
   readonly #sockets = new Map<string, Socket>();
   /** Peers that came when there were too many. */
@@ -53,6 +57,14 @@ export class ApiServer {
 
   constructor(options: ApiServerOptions) {
     this.#options = options;
+    this.#page = {
+      status: 200,
+      headers: {
+        'content-type': 'text/html; charset=utf-8',
+        'content-security-policy': options.statusPage.contentSecurityPolicy,
+        'cache-control': 'no-cache',
+      },
+    };
     this.#trusted = new TrustedProxies(options.config.trusted_proxies);
   }
 
@@ -230,6 +242,8 @@ export class ApiServer {
       return this.#write(request, response, problem.status, { ...common, ...problem.headers }, problem.body);
     }
     const { status, body, headers = {} } = answer;
+    if (answer === this.#page)
+      return this.#write(request, response, status, { ...common, ...headers }, this.#options.statusPage.html);
     if (isStreamed(answer)) return this.#stream(request, response, answer, { ...common, ...headers });
     const type = body !== undefined && { 'content-type': 'application/json; charset=utf-8' };
     const text = body === undefined ? '' : JSON.stringify(body);
@@ -249,12 +263,20 @@ export class ApiServer {
     gate.checkHost(visitor);
     const url = targetOf(request.url ?? '/');
     if (url.pathname === '/api/login' || url.pathname === '/api/logout') return this.#session(request, visitor, url);
+    if (url.pathname === '/') return this.#statusPage(visitor.method);
     const caller: Caller = gate.authenticate(visitor);
     const { page, params } = router.find(visitor.method, url.pathname);
     if (page.commands && !config.allow_actions)
       throw new Problem('actions_disabled', 'set `allow_actions: true` to command through this API');
     const body = await readJson(request, page.takesBody === true);
     return page.handle({ params, query: url.searchParams, body, headers: visitor.headers, caller });
+  }
+
+  /** Public: it holds no data. */
+  #statusPage(method: string): PageAnswer {
+    if (method !== 'GET' && method !== 'HEAD')
+      throw new Problem('method_not_allowed', 'use GET or HEAD', { allow: 'GET, HEAD' });
+    return this.#page;
   }
 
   async #session(request: IncomingMessage, visitor: Visitor, url: URL): Promise<PageAnswer> {
