@@ -8,6 +8,7 @@ import { describeSettings } from '../src/config/describe-settings.ts';
 import { configJsonSchema } from '../src/config/json-schema.ts';
 import { serviceSchema } from '../src/config/schema/service.ts';
 import { EXPORTER_METRICS } from '../src/delivery/exporter-metrics.ts';
+import { DASHBOARDS, dashboardJson } from './dashboards.ts';
 
 export interface DocFile {
   readonly path: string;
@@ -22,6 +23,10 @@ export function generateDocs(read: (path: string) => string): DocFile[] {
     { path: 'docs/metrics.md', content: allMetrics() },
     { path: 'otel-config.schema.json', content: `${JSON.stringify(configJsonSchema(builtins))}\n` },
     ...builtins.map((factory) => ({ path: pageOf(factory), content: component(factory) })),
+    ...DASHBOARDS.map((one) => ({
+      path: `dashboards/${one.uid.replace('outband-', '')}.json`,
+      content: dashboardJson(one),
+    })),
     { path: 'README.md', content: between(read('README.md'), 'components', table()) },
   ];
 }
@@ -40,23 +45,31 @@ function service(): string {
   return `${GENERATED}# The \`service\` section\n\n${settings(describeSettings(serviceSchema))}`;
 }
 
-/** Every metric there is, by its name on the page. */
-function allMetrics(): string {
+/** Every metric there is, and who tells it. `label` is the one that every series of it has beside its own. */
+export function metricsOfAll() {
   const ofComponents = builtins.flatMap(({ kind, type, metrics: list = [] }) =>
     list.map((doc) => ({ doc, by: `${kind} \`${type}\``, label: kind })),
   );
-  const all = [
+  return [
     ...AGENT_METRICS.map((doc) => ({ doc, by: 'the agent', label: '' })),
     ...ofComponents,
     ...RECEIVER_METRICS.map((doc) => ({ doc, by: 'every receiver', label: 'receiver' })),
     ...PROCESSOR_METRICS.map((doc) => ({ doc, by: 'every processor', label: 'processor' })),
     ...EXPORTER_METRICS.map((doc) => ({ doc, by: 'every exporter', label: 'exporter' })),
   ];
-  const rows = all
-    .map(({ doc: { name, kind, unit, attributes, description, level = 'basic' }, by, label }) => {
-      const labels = [label, ...attributes].filter(Boolean).map(pageName);
-      return `| \`${pageName(name)}\` | ${kind}, ${unit} | ${labels.join(', ') || '-'} | ${level} | ${by} | ${description} |`;
-    })
+}
+
+/** Every metric there is, by its name on the page. */
+function allMetrics(): string {
+  const rows = metricsOfAll()
+    .map(
+      ({ doc: { name, kind, unit, attributes, description, level = 'basic', detailedAttributes = [] }, by, label }) => {
+        const labels = [label, ...attributes]
+          .filter(Boolean)
+          .map((one) => (detailedAttributes.includes(one) ? `${pageName(one)} (detailed)` : pageName(one)));
+        return `| \`${pageName(name)}\` | ${kind}, ${unit} | ${labels.join(', ') || '-'} | ${level} | ${by} | ${description} |`;
+      },
+    )
     .sort();
   const head = '| Metric | Kind, unit | Labels | From level | Of | Meaning |\n|---|---|---|---|---|---|';
   const text =
@@ -64,7 +77,8 @@ function allMetrics(): string {
   return `${GENERATED}# Metrics\n\n${text}\n\n${head}\n${[...new Set(rows)].join('\n')}\n`;
 }
 
-function pageName(name: string): string {
+/** As the page shows a name or a label. */
+export function pageName(name: string): string {
   return name.replaceAll(/[^\w]/g, '_');
 }
 

@@ -14,7 +14,7 @@ import { type PendingEvents, pendingEvents } from './pending-events.ts';
 import { transitionRecord } from './transition-logs.ts';
 
 export const SCRAPED: MetricDoc = {
-  ...{ name: 'otelcol_scraper_scraped_metric_points', kind: 'counter', unit: '{point}', attributes: ['scraper'] },
+  ...{ name: 'otelcol_scraper_scraped_metric_points', kind: 'counter', unit: '{datapoint}', attributes: ['scraper'] },
   ...{ description: 'Points that were made of snapshots of the scheduler.', level: 'normal' },
 };
 

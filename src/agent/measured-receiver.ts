@@ -17,7 +17,7 @@ const docsOf = (what: 'log_records' | 'metric_points', unit: string, noun: strin
   ),
 });
 const LOGS = docsOf('log_records', '{record}', 'Records');
-const POINTS = docsOf('metric_points', '{point}', 'Points');
+const POINTS = docsOf('metric_points', '{datapoint}', 'Points');
 const REQUESTS: MetricDoc = {
   ...counter('requests', '{request}', 'Batches that were offered to the pipeline: success, failure, refused.', [
     'transport',

@@ -15,7 +15,7 @@ const DROP_REASONS = [
 ] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
 
-const UNITS = { log_records: '{record}', metric_points: '{point}' } as const;
+const UNITS = { log_records: '{record}', metric_points: '{datapoint}' } as const;
 export type CountUnit = keyof typeof UNITS;
 
 function documents(unit: CountUnit) {
@@ -78,7 +78,7 @@ const DLQ_ENQUEUED = dlq('enqueued', 'Records that were set aside.');
 const DLQ_REDRIVEN = dlq('redriven', 'Records that were put back into the queue.');
 const DLQ_EVICTED = dlq('evicted', 'Records that made room for newer ones.');
 const COALESCED: MetricDoc = {
-  ...{ name: 'otelcol_exporter_coalesced_metric_points', kind: 'counter', unit: '{point}', attributes: [] },
+  ...{ name: 'otelcol_exporter_coalesced_metric_points', kind: 'counter', unit: '{datapoint}', attributes: [] },
   description: 'Cumulative points that a newer export replaced while the queue was full.',
 };
 

@@ -12,6 +12,7 @@ import { startBmcFleet } from '../simulators/bmc/fleet.ts';
 import { startAgentProcess } from '../support/agent-process.ts';
 import { cli } from '../support/cli.ts';
 import { freePort } from '../support/free-port.ts';
+import { undocumented } from '../support/metrics-page.ts';
 import { temporaryDirectory } from '../support/storage.ts';
 
 /** Begins every secret of this test. Nothing else in it holds this text. */
@@ -155,7 +156,9 @@ test('no secret of the configuration stands in any byte that an agent writes, wh
   });
   for (const path of ['/', '/status?verbose', '/config', '/livez', '/readyz'])
     assertClean(path, await (await fetch(`${health}${path}`)).text());
-  assertClean('/metrics', await (await fetch(`http://127.0.0.1:${places.metrics}/metrics`)).text());
+  const page = await (await fetch(`http://127.0.0.1:${places.metrics}/metrics`)).text();
+  assertClean('/metrics', page);
+  assert.deepEqual(undocumented(page), []);
   for (const path of ['overview', 'scheduler/health', 'bmc', 'bmc/wrong', 'attestation', 'attestation/glm/pins'])
     for (const token of [`${CANARY}-reader`, `${CANARY}-wrong-token`]) {
       const answer = await fetch(`${api}/api/monitoring/${path}`, { headers: { authorization: `Bearer ${token}` } });

@@ -10,6 +10,7 @@ import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { cli } from '../support/cli.ts';
+import { undocumented } from '../support/metrics-page.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const READY = 'Everything is ready. Begin running and processing data.';
@@ -78,6 +79,7 @@ test('the metrics page tells of endpoints, polls and the queue', async (t) => {
   const { agent } = await ready(await configFile(t, page(port)));
   const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
   assert.match(text, /^outband_bmc_endpoints\{receiver="bmc_logs",mode="connecting",reason="",vendor="[a-z]+"\} 1$/m);
+  assert.deepEqual(undocumented(text), []);
   assert.match(text, /^otelcol_exporter_queue_capacity\{exporter="otlp_http",data_type="logs"\} 1000$/m);
   agent.kill('SIGTERM');
   await once(agent, 'exit');

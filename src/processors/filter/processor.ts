@@ -12,7 +12,7 @@ const filtered = (name: string, unit: string, what: string): MetricDoc => ({
   description: `${what} that were left out, and acknowledged to their source.`,
 });
 const LOGS = filtered('logs', '{record}', 'Records');
-const POINTS = filtered('datapoints', '{point}', 'Points');
+const POINTS = filtered('datapoints', '{datapoint}', 'Points');
 export const FILTER_METRICS = [LOGS, POINTS];
 
 /** Leaves out what an operator does not want. What is left out is counted and acknowledged. */
