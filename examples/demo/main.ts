@@ -26,6 +26,8 @@ const PASSWORD = 'demo';
 interface Counts {
   readonly received: number;
   readonly unique: number;
+  /** Of metrics. */
+  readonly points: number;
 }
 
 interface AttestedReady {
@@ -89,6 +91,7 @@ async function runDemo(): Promise<void> {
   const pool = await readyLine<AttestedReady>(attested);
   const metricsPort = await freePort();
   const apiPort = await freePort();
+  const healthPort = await freePort();
 
   const startAgent = (): Child => {
     const child = startChild(
@@ -115,6 +118,8 @@ async function runDemo(): Promise<void> {
         OTLP_INSECURE: 'true',
         METRICS_PORT: String(metricsPort),
         API_PORT: String(apiPort),
+        HEALTH_PORT: String(healthPort),
+        HEALTH_INTERVAL: '2s',
         STATE_DIRECTORY: state,
       },
     );
@@ -127,9 +132,13 @@ async function runDemo(): Promise<void> {
   };
   let agent = startAgent();
   say('Expect one warning for each of the six BMCs that cannot stream: they are polled from the start.');
-  say(`Metrics of the agent: http://localhost:${metricsPort}/metrics`);
-  say(`Its pool: curl -s localhost:${apiPort}/api/monitoring/attestation | jq '.pools[].explain'`);
-  say(`Its health: curl -s localhost:${apiPort}/api/monitoring/scheduler/health | jq .summary. Ctrl-C stops.`);
+  say('');
+  say(`  Status page   http://localhost:${apiPort}`);
+  say(`  Health        http://localhost:${healthPort}/status?verbose`);
+  say(`  Metrics       http://localhost:${metricsPort}/metrics`);
+  say(`  In a terminal npm start -- status --watch --endpoint http://localhost:${apiPort}`);
+  say('');
+  say('Ctrl-C stops.');
 
   await post(`${bmcs.control}/rate?per_second=${ENTRIES_PER_SECOND}`);
   const pins = async (): Promise<string> => {
@@ -139,10 +148,12 @@ async function runDemo(): Promise<void> {
     return view ? `${view.pins.length}/${view.declared ?? '?'} ${view.coverage}` : '-';
   };
   const report = async () => {
-    const { received, unique } = await ask<Counts>(`${otlp.control}/counts?receiver=bmc_logs`);
+    const { received, unique, points } = await ask<Counts>(`${otlp.control}/counts?receiver=bmc_logs`);
+    const { received: cycles } = await ask<Counts>(`${otlp.control}/counts?receiver=attestation`);
     const { published, streams } = await ask<{ published: number; streams: number }>(`${bmcs.control}/truth`);
     say(
-      `published ${published}  received ${received}  unique ${unique}  duplicates ${received - unique}  streams ${streams}  pins ${await pins()}`,
+      `published ${published}  received ${received}  unique ${unique}  duplicates ${received - unique}  streams ${streams}/6  ` +
+        `attestation ${cycles} records, pins ${await pins()}  metric points ${points}`,
     );
     return { published, received, unique };
   };
@@ -154,13 +165,13 @@ async function runDemo(): Promise<void> {
     },
     {
       at: 15_000,
-      what: 'A backend behind the balancer renews its key: the old pin goes, the new one is proven and pinned.',
-      run: () => post(`${pool.control}/control/rotate`, { i: 0 }),
+      what: 'bmc-2 reboots: down for 5 s.',
+      run: () => post(`${bmcs.control}/reboot?bmc=2&seconds=5`),
     },
     {
       at: 20_000,
-      what: 'bmc-2 reboots: down for 5 s.',
-      run: () => post(`${bmcs.control}/reboot?bmc=2&seconds=5`),
+      what: 'A backend behind the balancer renews its key: the old pin goes, the new one is proven and pinned.',
+      run: () => post(`${pool.control}/control/rotate`, { i: 0 }),
     },
     {
       at: 30_000,

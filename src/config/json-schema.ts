@@ -91,10 +91,15 @@ function asJsonSchema(json: JsonSchema): void {
     json.anyOf = [{ enum: json.enum }, REFERENCE];
     delete json.enum;
     delete json.type;
-  } else if (type === 'object' || type === 'array') allowReference(json);
+  } else if (type === 'object' || type === 'array' || (type === 'string' && isNarrow(json))) allowReference(json);
   else if (typeof type === 'string' && type !== 'string' && type !== 'null') delete json.type;
   if (alsoWord !== undefined) json.anyOf = [...(json.anyOf ?? []), { const: alsoWord }];
   if (description !== undefined) json.description = description;
+}
+
+/** Not every text will do: one with a reference in it is not known yet. */
+function isNarrow({ pattern, minLength, maxLength, format }: JsonSchema): boolean {
+  return [pattern, minLength, maxLength, format].some((rule) => rule !== undefined);
 }
 
 function allowReference(json: JsonSchema): void {

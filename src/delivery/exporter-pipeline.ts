@@ -61,7 +61,10 @@ export class ExporterPipeline implements Component, LogsConsumer, MetricsConsume
 
   #report(signal: Signal, error: Error | undefined): void {
     if (error) this.#troubles.set(signal, error);
-    else this.#troubles.delete(signal);
+    else {
+      this.#troubles.delete(signal);
+      for (const [other] of this.#troubles) (other === 'logs' ? this.#logs : this.#metrics)?.encourage();
+    }
     const [trouble] = this.#troubles.values();
     this.#host.report(trouble ? { status: 'recoverable', error: trouble } : { status: 'ok' });
   }

@@ -97,6 +97,13 @@ export class SendGate {
     if (this.#hold?.reason !== 'dead_letter_full') this.resume();
   }
 
+  /** The backend took something else: an outage is probably over, so one request tries now. What the backend asked for still counts. */
+  encourage(): void {
+    if (!this.inOutage || this.#hold) return;
+    this.#notBefore = Number.NEGATIVE_INFINITY;
+    this.#opening.show();
+  }
+
   /** Whatever the hold or the outage was for is over. */
   resume(): void {
     this.#change(() => {

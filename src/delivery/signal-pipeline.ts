@@ -71,6 +71,11 @@ export class SignalPipeline<Batch, Value> {
     this.#courier = this.#makeCourier();
   }
 
+  /** The same backend is well again, as far as another signal can tell. */
+  encourage(): void {
+    this.#gate.encourage();
+  }
+
   /** For the status page. */
   get description(): Readonly<Record<string, number>> {
     const { signal } = this.#options.kind;

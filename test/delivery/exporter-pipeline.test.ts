@@ -308,6 +308,35 @@ test('an outage is one log line in ten seconds, and one attempt per backoff inte
   assert.ok(lines.length >= 2 && lines.length <= 13, `${lines.length} lines in 120 s`);
 });
 
+test('when the backend takes one signal again, the other tries at once', async () => {
+  const clock = new FakeClock();
+  const host = testHost({ clock });
+  let isDown = true;
+  const sent: string[] = [];
+  const send = async (what: string): Promise<SendResult> => {
+    if (isDown) return RETRY;
+    sent.push(`${what} at ${clock.monotonic()}`);
+    return OK;
+  };
+  const sender = { sendLogs: () => send('logs'), sendMetrics: () => send('metrics') };
+  const settings = { sending_queue: { num_consumers: 1 } };
+  const exporter = await pipelineOf(sender, host, settings, ['logs', 'metrics']);
+  const metrics = { resource: batch().resource, scopeMetrics: [] };
+  for (let n = 0; n < 5; n++) await exporter.consumeLogs(batch(`${n}`), context());
+  // The outage of the logs is the older one: their next attempt is further away.
+  await clock.advance(100_000);
+  for (let n = 0; n < 5; n++) await exporter.consumeMetrics(metrics, context());
+  await clock.advance(8_000);
+  isDown = false;
+  const healed = clock.monotonic();
+  while (sent.length === 0) await clock.advance(100);
+  await clock.advance(1_000);
+  const [first, second] = sent.map((line) => line.split(' at '));
+  assert.deepEqual([first![0], second?.[0]].sort(), ['logs', 'metrics']);
+  assert.ok(Number(second![1]) - Number(first![1]) <= 100, `${sent.slice(0, 2)} after ${healed}`);
+  await exporter.shutdown(AbortSignal.abort());
+});
+
 test('a caller that gives up gets its records back, and they are not sent later', async () => {
   const { clock, requests, exporter } = await exporterOf([RETRY, RETRY]);
   const caller = new AbortController();

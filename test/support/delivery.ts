@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { deliveryOf } from '../../src/agent/delivery-settings.ts';
 import type { Host } from '../../src/component/component.ts';
 import type { Sender, SendResult } from '../../src/component/exporter.ts';
+import type { Signal } from '../../src/component/factory.ts';
 import { deliverySettings, withDelivery } from '../../src/config/schema/delivery.ts';
 import { ExporterPipeline } from '../../src/delivery/exporter-pipeline.ts';
 
@@ -33,7 +34,12 @@ export function scripted(answer: (bodies: string[], request: number) => Answer |
 }
 
 /** A started exporter around this sender, with settings as a configuration would have them. */
-export async function pipelineOf(sender: Sender, host: Host, settings: object = {}): Promise<ExporterPipeline> {
+export async function pipelineOf(
+  sender: Sender,
+  host: Host,
+  settings: object = {},
+  signals: readonly Signal[] = ['logs'],
+): Promise<ExporterPipeline> {
   const retry_on_failure = { randomization_factor: 0 };
   const config = schema.parse({ retry_on_failure, ...settings });
   const exporter = new ExporterPipeline({
@@ -41,7 +47,7 @@ export async function pipelineOf(sender: Sender, host: Host, settings: object = 
     sender,
     settings: deliveryOf(config),
     host,
-    signals: ['logs'],
+    signals,
   });
   await exporter.start();
   return exporter;

@@ -13,6 +13,18 @@ export interface SinkRecord {
   readonly scope: string;
 }
 
+/** Fields of a metric that hold its points: gauge, sum, histogram, exponential histogram, summary. */
+const POINT_FIELDS = [5, 7, 9, 10, 11];
+
+/** Data points of a request with metrics in protobuf. */
+export function countPoints(bytes: Uint8Array): number {
+  return messages(readFields(bytes), 1)
+    .flatMap((resourceMetrics) => messages(readFields(resourceMetrics), 2))
+    .flatMap((scopeMetrics) => messages(readFields(scopeMetrics), 2))
+    .flatMap((metric) => POINT_FIELDS.flatMap((field) => messages(readFields(metric), field)))
+    .reduce((sum, data) => sum + messages(readFields(data), 1).length, 0);
+}
+
 export function decodeProtobuf(bytes: Uint8Array): SinkRecord[] {
   return messages(readFields(bytes), 1).flatMap((resourceLogs) => {
     const group = readFields(resourceLogs);

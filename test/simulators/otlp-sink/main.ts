@@ -19,7 +19,7 @@ const counts = (receiver: string | null) => {
     const [entry = attributes['log.record.uid']] = /#\d+\b/.exec(String(body)) ?? [];
     return `${resource['redfish.endpoint']} ${entry}`;
   });
-  return { received: records.length, unique: new Set(names).size, requests: sink.requests };
+  return { received: records.length, unique: new Set(names).size, requests: sink.requests, points: sink.points };
 };
 
 const control = createServer((request, response) => {

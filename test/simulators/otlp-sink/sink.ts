@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { Watchers } from '../watchers.ts';
-import { decodeJson, decodeProtobuf, type SinkRecord } from './decode.ts';
+import { countPoints, decodeJson, decodeProtobuf, type SinkRecord } from './decode.ts';
 
 /** What the sink does instead of taking a request. */
 export type SinkFault =
@@ -16,6 +16,8 @@ export interface OtlpSink {
   readonly url: string;
   /** Everything that was answered with 2xx (or taken), in order of arrival. */
   readonly records: readonly SinkRecord[];
+  /** Of metrics, in protobuf. */
+  readonly points: number;
   /** Requests, those that were refused included. */
   readonly requests: number;
   readonly unique: number;
@@ -40,13 +42,16 @@ export async function startOtlpSink(options: { readonly port?: number } = {}): P
   const uids = new Set<unknown>();
   const encodings = new Set<string>();
   let requests = 0;
+  let points = 0;
 
-  const decode = (request: IncomingMessage, body: Buffer): readonly SinkRecord[] => {
-    const type = request.headers['content-type'] ?? '';
-    const encoding = request.headers['content-encoding'] ?? 'identity';
+  const unpacked = ({ headers }: IncomingMessage, body: Buffer): Buffer => {
+    const { 'content-type': type = '', 'content-encoding': encoding = 'identity' } = headers;
     encodings.add(`${type} ${encoding}`);
-    const bytes = encoding === 'gzip' ? gunzipSync(body) : encoding === 'zstd' ? zstdDecompressSync(body) : body;
-    return type.includes('json') ? decodeJson(bytes) : decodeProtobuf(bytes);
+    return encoding === 'gzip' ? gunzipSync(body) : encoding === 'zstd' ? zstdDecompressSync(body) : body;
+  };
+  const decode = (request: IncomingMessage, body: Buffer): readonly SinkRecord[] => {
+    const bytes = unpacked(request, body);
+    return request.headers['content-type']?.includes('json') ? decodeJson(bytes) : decodeProtobuf(bytes);
   };
 
   const take = (taken: readonly SinkRecord[]): void => {
@@ -61,7 +66,13 @@ export async function startOtlpSink(options: { readonly port?: number } = {}): P
     try {
       const general = sink.fault;
       if (general === undefined && body.length > sink.maxBytes) return void response.writeHead(413).end();
-      if (request.method !== 'POST' || request.url !== '/v1/logs') return void response.writeHead(404).end();
+      if (request.url === '/v1/metrics' && general === undefined) {
+        points += countPoints(unpacked(request, body));
+        response.setHeader('content-type', request.headers['content-type'] ?? '');
+        return void response.writeHead(200).end();
+      }
+      if (request.method !== 'POST' || !/^\/v1\/(logs|metrics)$/.test(request.url ?? ''))
+        return void response.writeHead(404).end();
       const offered = typeof general === 'object' || general === 'hang' ? [] : decode(request, body);
       const fault = general ?? sink.judge?.(offered);
       if (fault === 'hang') return;
@@ -91,6 +102,9 @@ export async function startOtlpSink(options: { readonly port?: number } = {}): P
     records,
     get requests() {
       return requests;
+    },
+    get points() {
+      return points;
     },
     get unique() {
       return uids.size;
