@@ -27,6 +27,7 @@ Commands:
   probe          what it would make of one BMC, and why        outband probe https://10.0.0.1 --username root
   schema         JSON Schema of the configuration              outband schema > otel-config.schema.json
   dlq            lists, shows, redrives, drops dead letters    outband dlq list --config otel-config.yaml
+  demo           simulated BMCs and backends, in a checkout    npm ci && npm start
 
 Flags:
   --config FILE      the configuration; several are merged, the last wins
@@ -40,7 +41,12 @@ Flags:
 Exit codes: 0 done, 1 failed, 2 wrong usage.
 `;
 
-const COMMANDS = ['run', 'validate', 'print-config', 'components', 'schema', 'status', 'probe', 'dlq'] as const;
+const COMMANDS = ['run', 'validate', 'print-config', 'components', 'schema', 'status', 'probe', 'dlq', 'demo'] as const;
+/** Its fleets need packages that an installed agent does not bring. */
+const NO_DEMO = `The demo is in the repository, not in the package. In a checkout:
+  npm ci
+  npm start
+`;
 const FORMATS = ['yaml', 'json'] as const;
 
 /**
@@ -81,7 +87,10 @@ async function dispatch(args: readonly string[], exit: (code: number) => never):
   else if (command === 'print-config') await printConfig(flags, { format: formatOf(format), defaults });
   else if (command === 'components') components(await readFactories(flags));
   else if (command === 'schema') schema(await readFactories(flags));
-  else return await run(flags, exit);
+  else if (command === 'demo') {
+    process.stderr.write(NO_DEMO);
+    return 1;
+  } else return await run(flags, exit);
   return 0;
 }
 

@@ -57,7 +57,9 @@ type OnRead = (path: string, text: string) => void;
 
 function inputsOf({ config, set }: ConfigFlags, onRead: OnRead): ConfigInput[] {
   if (config.length === 0)
-    throw new UsageError('no configuration: outband --config otel-config.yaml (npm start without arguments is a demo)');
+    throw new UsageError(
+      'no configuration\n  outband --config otel-config.yaml   runs one\n  npm ci && npm start                 is a demo, in a checkout',
+    );
   return [...config.map((file) => readFile(file, onRead)), ...set.map((text) => override(text, onRead))];
 }
 

@@ -15,8 +15,21 @@ test('--help lists the commands with an example each', async () => {
     assert.ok(stdout.includes(text), text);
 });
 
+test('without a configuration it says how to run one, and where the demo is', async () => {
+  const { code, stderr } = await cli([]);
+  assert.equal(code, 2);
+  assert.deepEqual(stderr.split('\n'), [
+    'no configuration',
+    '  outband --config otel-config.yaml   runs one',
+    '  npm ci && npm start                 is a demo, in a checkout',
+    '',
+  ]);
+  const demo = await cli(['demo']);
+  assert.deepEqual([demo.code, demo.stdout], [1, '']);
+  assert.match(demo.stderr, /in the repository.*\n {2}npm ci\n {2}npm start\n$/s);
+});
+
 for (const [args, message] of [
-  [[], /no configuration: outband --config/],
   [['validat', '--config', 'x'], /unknown command "validat" \(did you mean "validate"\?\)/],
   [['run', '--confg', 'x'], /Unknown option '--confg'/],
   [['validate', 'more', '--config', 'x'], /unexpected argument "more"/],
