@@ -52,6 +52,7 @@ function terminal(said: readonly string[]): string {
       `<text x="${MARGIN}" y="${MARGIN + (n + 0.75) * LINE_HEIGHT}" fill="${color(line)}" xml:space="preserve">${escaped(line)}</text>`,
   );
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="ui-monospace, monospace" font-size="13">
+<title>The demo in a terminal</title>
 <rect width="100%" height="100%" rx="10" fill="#14181a"/>
 ${rows.join('\n')}
 </svg>
