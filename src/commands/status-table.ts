@@ -3,7 +3,12 @@ import { escapeForTerminal } from '../telemetry/escape.ts';
 /** What of the health JSON is shown. */
 export interface HealthView {
   readonly updatedAt: string;
-  readonly summary: { readonly targets: number; readonly late: number; readonly parked: number };
+  readonly summary: {
+    readonly targets: number;
+    readonly late: number;
+    readonly parked: number;
+    readonly breakers: { readonly open: number; readonly half_open: number };
+  };
   readonly staleness: readonly { readonly instance: string; readonly type: string; readonly score: number }[];
   readonly instances: readonly {
     readonly type: string;
@@ -51,7 +56,7 @@ export function statusTable(health: HealthView, width: number, failingOnly: bool
 }
 
 function headerOf({ summary, instances }: HealthView, now: number): string {
-  const open = instances.filter(({ breaker }) => breaker.state === 'open' || breaker.state === 'half_open').length;
+  const open = summary.breakers.open + summary.breakers.half_open;
   const successes = instances.flatMap(({ pollStatus }) => pollStatus.lastSuccess ?? []).sort();
   return (
     `targets ${summary.targets}  overdue ${summary.late}  open breakers ${open}  parked ${summary.parked}  ` +

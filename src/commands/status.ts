@@ -37,8 +37,12 @@ export async function runStatusCommand(args: readonly string[]): Promise<number>
   const { check, watchMs, ...flags } = parse(args);
   if (check) return isAlive(flags.endpoint ?? HEALTH_CHECK);
   const isInPlace = watchMs !== undefined && process.stdout.isTTY;
-  for (;;) {
-    const shown = await show(flags);
+  for (let isFirst = true; ; isFirst = false) {
+    // Whoever watches wants to see the agent come back.
+    const shown = await show(flags).catch((error: unknown) => {
+      if (watchMs === undefined || isFirst) throw error;
+      return describeError(error);
+    });
     process.stdout.write(`${isInPlace ? CLEAR : ''}${shown}\n`);
     if (watchMs === undefined) return 0;
     await systemClock.sleep(watchMs);

@@ -1,14 +1,19 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { type HealthView, statusTable } from '../../src/commands/status-table.ts';
 import { cli } from '../support/cli.ts';
 import { apiScene, TOKEN } from '../support/monitoring-api.ts';
 import { temporaryDirectory } from '../support/storage.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 type Instance = HealthView['instances'][number];
 
@@ -32,7 +37,7 @@ const failing = {
 
 const HEALTH: HealthView = {
   updatedAt: '2026-01-01T00:00:30Z',
-  summary: { targets: 2, late: 1, parked: 0 },
+  summary: { targets: 2, late: 1, parked: 0, breakers: { open: 1, half_open: 0 } },
   staleness: [{ type: 'bmc', instance: 'b', score: 0.7 }],
   instances: [instance('a'), instance('b', failing)],
 };
@@ -67,6 +72,27 @@ test('asks a running agent, with its token', async (t) => {
   assert.match(stdout, /^targets 1 .*\nNAME.*\nrack-1 +bmc/);
   const json = await cli(['status', '--endpoint', origin, '--token-file', file, '--json']);
   assert.equal(JSON.parse(json.stdout).version, 1);
+});
+
+test('watches an agent, also while it is away', async (t) => {
+  let isAway = false;
+  const server = createServer((request, response) => {
+    if (isAway) return request.socket.destroy();
+    response.end(JSON.stringify(HEALTH));
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const watch = spawn(process.execPath, [MAIN, 'status', '--watch', '20ms', '--endpoint', `http://127.0.0.1:${port}`]);
+  t.after(() => watch.kill('SIGKILL'));
+  const steps = [/^targets 2/, /cannot be reached/, /^targets 2/];
+  for await (const line of createInterface({ input: watch.stdout })) {
+    if (!steps[0]!.test(line)) continue;
+    steps.shift();
+    isAway = steps.length === 2;
+    if (steps.length === 0) break;
+  }
+  assert.equal(watch.exitCode, null, 'it goes on');
 });
 
 test('a check is silent, and its code says alive or not', async (t) => {
