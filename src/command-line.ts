@@ -1,17 +1,8 @@
 import { parseArgs } from 'node:util';
-import { components } from './commands/components.ts';
-import { printConfig } from './commands/print-config.ts';
-import { runProbeCommand } from './commands/probe.ts';
-import { readConfig, readFactories } from './commands/read-config.ts';
-import { run } from './commands/run.ts';
-import { schema } from './commands/schema.ts';
-import { runStatusCommand } from './commands/status.ts';
-import { validate } from './commands/validate.ts';
 import { describeError, OutbandError } from './component/errors.ts';
 import { VERSION } from './component/version.ts';
 import { ConfigError } from './config/problem.ts';
 import { suggest } from './config/suggest.ts';
-import { DLQ_USAGE, runDeadLetterCommand } from './dead-letter-command.ts';
 import { UsageError } from './usage-error.ts';
 
 const USAGE = `outband ${VERSION}: telemetry of what a host's own agent cannot see
@@ -65,10 +56,11 @@ export async function runCommand(args: readonly string[], exit: (code: number) =
   }
 }
 
+/** Each command loads what it needs: a container's health check runs every few seconds. */
 async function dispatch(args: readonly string[], exit: (code: number) => never): Promise<number> {
   if (args[0] === 'dlq') return await deadLetters(args.slice(1));
-  if (args[0] === 'probe') return await runProbeCommand(args.slice(1));
-  if (args[0] === 'status') return await runStatusCommand(args.slice(1));
+  if (args[0] === 'probe') return await (await import('./commands/probe.ts')).runProbeCommand(args.slice(1));
+  if (args[0] === 'status') return await (await import('./commands/status.ts')).runStatusCommand(args.slice(1));
   const {
     command,
     help,
@@ -83,18 +75,24 @@ async function dispatch(args: readonly string[], exit: (code: number) => never):
   if (help) process.stdout.write(USAGE);
   else if (version)
     process.stdout.write(`outband ${VERSION} (Node ${process.version}, ${process.platform} ${process.arch})\n`);
-  else if (command === 'validate') return await validate(flags, json);
-  else if (command === 'print-config') await printConfig(flags, { format: formatOf(format), defaults });
-  else if (command === 'components') components(await readFactories(flags));
-  else if (command === 'schema') schema(await readFactories(flags));
-  else if (command === 'demo') {
+  else if (command === 'validate') return await (await import('./commands/validate.ts')).validate(flags, json);
+  else if (command === 'print-config') {
+    const { printConfig } = await import('./commands/print-config.ts');
+    await printConfig(flags, { format: formatOf(format), defaults });
+  } else if (command === 'components' || command === 'schema') {
+    const factories = await (await import('./commands/read-config.ts')).readFactories(flags);
+    if (command === 'schema') (await import('./commands/schema.ts')).schema(factories);
+    else (await import('./commands/components.ts')).components(factories);
+  } else if (command === 'demo') {
     process.stderr.write(NO_DEMO);
     return 1;
-  } else return await run(flags, exit);
+  } else return await (await import('./commands/run.ts')).run(flags, exit);
   return 0;
 }
 
 async function deadLetters(args: readonly string[]): Promise<number> {
+  const { DLQ_USAGE, runDeadLetterCommand } = await import('./dead-letter-command.ts');
+  const { readConfig } = await import('./commands/read-config.ts');
   if (args.includes('--help') || args.includes('-h')) process.stdout.write(DLQ_USAGE);
   else await runDeadLetterCommand(args, async (file) => (await readConfig({ config: [file], set: [] })).config);
   return 0;

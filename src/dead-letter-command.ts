@@ -3,7 +3,7 @@ import { JsonLogsSerializer } from '@opentelemetry/otlp-transformer';
 import { describeError } from './component/errors.ts';
 import { DEAD_LETTER_REASONS, type DeadLetterReason } from './component/storage.ts';
 import type { AgentConfig } from './config/agent-config.ts';
-import { parseDuration } from './config/schema/values.ts';
+import { parseDuration } from './config/schema/duration.ts';
 import { suggest } from './config/suggest.ts';
 import type { DeadLetterFilter, DeadLetterRow } from './extensions/file-storage/database.ts';
 import { DeadLetterTool } from './extensions/file-storage/dead-letter-tool.ts';

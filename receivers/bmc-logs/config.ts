@@ -1,14 +1,6 @@
 import { z } from 'zod';
-import {
-  bool,
-  count,
-  duration,
-  numberBetween,
-  oneOf,
-  parseDuration,
-  positiveInt,
-  text,
-} from '../../src/config/schema/values.ts';
+import { parseDuration } from '../../src/config/schema/duration.ts';
+import { bool, count, duration, numberBetween, oneOf, positiveInt, text } from '../../src/config/schema/values.ts';
 import { addressMistake, auth, type ConfiguredMode, endpoint, MODES, mode, tls } from './endpoint-settings.ts';
 
 const periodic = z.strictObject({

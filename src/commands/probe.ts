@@ -5,7 +5,7 @@ import { describeError, OutbandError } from '../component/errors.ts';
 import type { Finding, ProbeOptions } from '../component/factory.ts';
 import { Secret } from '../component/secret.ts';
 import { readSecretFile } from '../component/secret-file.ts';
-import { parseDuration } from '../config/schema/values.ts';
+import { parseDuration } from '../config/schema/duration.ts';
 import { systemClock } from '../platform/system-clock.ts';
 import { UsageError } from '../usage-error.ts';
 

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { request } from 'undici';
 import { describeError, OutbandError } from '../component/errors.ts';
-import { parseDuration } from '../config/schema/values.ts';
+import { parseDuration } from '../config/schema/duration.ts';
 import { systemClock } from '../platform/system-clock.ts';
 import { UsageError } from '../usage-error.ts';
 import { type HealthView, statusTable } from './status-table.ts';

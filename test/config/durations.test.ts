@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { duration, parseDuration } from '../../src/config/schema/values.ts';
+import { parseDuration } from '../../src/config/schema/duration.ts';
+import { duration } from '../../src/config/schema/values.ts';
 
 for (const [text, ms] of [
   ['0', 0],
