@@ -151,6 +151,22 @@ breaks<ReceiverFault>(
   RECEIVER_FAULTS,
 );
 
+/** Start and stop of what has nothing to start, with the faults that all kinds can have. */
+function life(fault: string | undefined): Component {
+  let isStarted = false;
+  let stops = 0;
+  return {
+    async start() {
+      isStarted = true;
+      if (fault === 'lets a timer run on') forget();
+    },
+    async shutdown() {
+      if (fault === 'throws at its second stop' && isStarted && stops++ > 0) throw new Error('stopped already');
+      if (fault === 'cannot stop without a start' && !isStarted) throw new Error('not started');
+    },
+  };
+}
+
 const PROCESSOR_FAULTS = {
   'throws at its second stop': 'starts, and stops twice',
   'cannot stop without a start': 'stops without a start',
@@ -171,17 +187,8 @@ breaks<ProcessorFault>(
       ...{ type: 'pass', summary: '', stability: { logs: 'beta' }, schema },
       create({ host, next }): Component & NextConsumers {
         if (is('makes a metric that it does not declare')) host.meter.createCounter(READ.name, READ);
-        let isStarted = false;
-        let stops = 0;
         return {
-          async start() {
-            isStarted = true;
-            if (is('lets a timer run on')) forget();
-          },
-          async shutdown() {
-            if (is('throws at its second stop') && isStarted && stops++ > 0) throw new Error('stopped already');
-            if (is('cannot stop without a start') && !isStarted) throw new Error('not started');
-          },
+          ...life(fault),
           logs: {
             async consumeLogs(batch: LogBatch, context: ConsumeContext) {
               if (is('writes to what it is given') && batch.records.length > 1)
@@ -223,17 +230,8 @@ breaks<ExporterFault>(
       ...{ type: 'end', summary: '', stability: { logs: 'beta' }, schema },
       create({ host }): Sender {
         if (is('makes a metric that it does not declare')) host.meter.createCounter(READ.name, READ);
-        let isStarted = false;
-        let stops = 0;
         return {
-          async start() {
-            isStarted = true;
-            if (is('lets a timer run on')) forget();
-          },
-          async shutdown() {
-            if (is('throws at its second stop') && isStarted && stops++ > 0) throw new Error('stopped already');
-            if (is('cannot stop without a start') && !isStarted) throw new Error('not started');
-          },
+          ...life(fault),
           async sendLogs(records, { signal }) {
             if (is('writes to what it is given') && records.length > 1) Reflect.apply(Array.prototype.pop, records, []);
             if (is('does not heed the signal') && signal.aborted) await new Promise(() => {});
@@ -264,17 +262,8 @@ breaks<ExtensionFault>(
       ...{ type: 'side', summary: '', stability: 'beta', schema },
       create({ host }): Component {
         if (is('makes a metric that it does not declare')) host.meter.createCounter(READ.name, READ);
-        let isStarted = false;
-        let stops = 0;
         return {
-          async start() {
-            isStarted = true;
-            if (is('lets a timer run on')) forget();
-          },
-          async shutdown() {
-            if (is('throws at its second stop') && isStarted && stops++ > 0) throw new Error('stopped already');
-            if (is('cannot stop without a start') && !isStarted) throw new Error('not started');
-          },
+          ...life(fault),
           ...(is('does not answer') && { alive: () => new Promise<void>(() => {}) }),
         };
       },
