@@ -54,7 +54,9 @@ try {
     '--noEmit --strict --module nodenext --target esnext --lib esnext --allowImportingTsExtensions --types node';
   const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
   run(process.execPath, [tsc, ...options.split(' '), 'plugin/line-file.ts', 'plugin/line-file.test.ts'], folder);
-  process.stdout.write(run(process.execPath, ['--test', '--test-reporter=dot', 'plugin/line-file.test.ts'], folder));
+  process.stdout.write(
+    run(process.execPath, ['--test', '--test-force-exit', '--test-reporter=dot', 'plugin/line-file.test.ts'], folder),
+  );
 
   const { messages, pkg } = await publint({ pkgDir: home, strict: true });
   for (const message of messages) process.stderr.write(`publint: ${formatMessage(message, pkg)}\n`);

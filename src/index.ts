@@ -3,6 +3,7 @@ export { type Agent, type AgentOptions, createAgent } from './agent/agent.ts';
 export { builtins } from './builtins.ts';
 export * from './component/index.ts';
 export { type LoadResult, loadConfig } from './config/load.ts';
+/** Settings in the words of the built-in components: Go durations, secrets that are never printed. */
+export { duration, secret } from './config/schema/values.ts';
 export { createOwnLogs } from './platform/own-logs.ts';
 export { createOwnMetrics } from './platform/own-metrics.ts';
-export type { LogBatch, Origin } from './telemetry/log-batch.ts';

@@ -1,4 +1,5 @@
-// The contract of every receiver, held against this one: `node --test line-file.test.ts`, with outband installed beside it.
+// The contract of every receiver, held against this one: `node --test --test-force-exit line-file.test.ts`, with outband installed beside
+// it (docs/plugins.md says how).
 import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,7 +15,7 @@ receiverContract('line_file', {
     await writeFile(file, '');
     let written = 0;
     return {
-      settings: { file },
+      settings: { file, storage: 'file_storage' },
       async add(count) {
         const lines = Array.from({ length: count }, () => `line ${written++}`);
         await appendFile(file, `${lines.join('\n')}\n`);

@@ -1,13 +1,15 @@
 // A receiver of one's own: every new line of a file is a log record. All that a component must do stands here: settings with a schema, due
 // times by the scheduler, a position that moves only after the pipeline took the records, and a stop that waits.
 import { readFile } from 'node:fs/promises';
+import { millisToHrTime } from '@opentelemetry/core';
 import { resourceFromAttributes } from '@opentelemetry/resources';
-import { type Component, defineReceiver, type TargetHandle } from 'outband/component';
+import { defineReceiver, formatComponentId, type KeyValue, PermanentError, type TargetHandle } from 'outband/component';
 import { z } from 'zod';
 
 const schema = z.strictObject({
   file: z.string().describe('The file.'),
   interval_ms: z.int().positive().prefault(1_000).describe('Milliseconds between two looks.'),
+  storage: z.string().optional().describe('Store of the position; without it a restart sends the whole file again.'),
 });
 
 export default defineReceiver({
@@ -15,30 +17,34 @@ export default defineReceiver({
   summary: 'Lines of a file, as log records.',
   stability: { logs: 'alpha' },
   schema,
-  references: () => [{ path: [], id: 'scheduler' }],
-  create({ id, config: { file, interval_ms }, host, next }): Component {
-    const [resource, scope] = [resourceFromAttributes({ 'log.file.path': file }), { name: 'line-file' }];
-    let taken = 0;
-    let target: TargetHandle | undefined;
+  references: ({ storage: id = '' }) => [{ path: [], id: 'scheduler' }, ...(id ? [{ path: ['storage'], id }] : [])],
+  create({ id, config: { file, interval_ms, storage }, host, next }) {
+    const [receiver, scope] = [formatComponentId(id), { name: 'line-file' }];
+    const resource = resourceFromAttributes({ 'log.file.path': file });
+    const state: { taken: number; store?: KeyValue; target?: TargetHandle } = { taken: 0 };
     const run = async (signal: AbortSignal) => {
-      const lines = (await readFile(file, 'utf8')).split('\n').slice(taken, -1);
-      const time: [number, number] = [Number(host.clock.now() / 1_000_000_000n), 0];
+      const lines = (await readFile(file, { encoding: 'utf8', signal })).split('\n').slice(state.taken, -1);
+      const time = millisToHrTime(Number(host.clock.now() / 1_000_000n));
       const records = lines.map((body, n) => ({
-        ...{ body, attributes: { 'log.record.uid': `${file}:${taken + n}` }, droppedAttributesCount: 0 },
+        ...{ body, attributes: { 'log.record.uid': `${file}:${state.taken + n}` }, droppedAttributesCount: 0 },
         ...{ hrTime: time, hrTimeObserved: time, resource, instrumentationScope: scope },
       }));
-      // A rejection leaves the position where it is: the same lines are offered with the next run.
-      const batch = { resource, scope, records, origin: { receiver: id.type, target: file } };
-      if (records.length > 0) await next.logs!.consumeLogs(batch, { signal });
-      taken += lines.length;
+      if (records.length === 0) return {};
+      // A rejection leaves the position where it is: the same lines are offered with the next run. What will never be taken is passed.
+      const batch = { resource, scope, records, origin: { receiver, target: file } };
+      await next.logs!.consumeLogs(batch, { signal }).catch((e) => e instanceof PermanentError || Promise.reject(e));
+      state.taken += lines.length;
+      await state.store?.set({ [file]: String(state.taken) });
       return { items: lines.length };
     };
     return {
       async start() {
-        const identity = { type: 'line_file', name: file, connection: file, run };
-        target = host.scheduler('scheduler').register(identity, { interval: interval_ms, firstRun: 'now' });
+        if (storage) state.store = host.storage(storage).keyValue(receiver, 'position');
+        state.taken = Number((await state.store?.list(file))?.get(file) ?? 0);
+        const target = { type: 'line_file', name: file, connection: file, run };
+        state.target = host.scheduler('scheduler').register(target, { interval: interval_ms, firstRun: 'now' });
       },
-      shutdown: async () => target?.unregister(),
+      shutdown: async () => state.target?.unregister(),
     };
   },
 });

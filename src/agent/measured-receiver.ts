@@ -2,6 +2,7 @@ import type { Attributes, Meter } from '@opentelemetry/api';
 import type { ConsumeContext, NextConsumers } from '../component/consumer.ts';
 import { PermanentError } from '../component/errors.ts';
 import type { MetricDoc } from '../component/metric-doc.ts';
+import { noteRefusal } from '../component/refusal.ts';
 import { pointsIn } from '../telemetry/points.ts';
 
 const counter = (name: string, unit: string, description: string, attributes = ['transport']): MetricDoc => ({
@@ -54,6 +55,7 @@ export function countedReceiver(meter: Meter, receiver: string, { logs, metrics 
         await consume(data, context);
         count('accepted', data, labels);
       } catch (error) {
+        noteRefusal(error);
         if (!context.signal.aborted) count(error instanceof PermanentError ? 'refused' : 'failed', data, labels);
         throw error;
       }

@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { builtins } from '../builtins.ts';
 import { describeError } from '../component/errors.ts';
 import type { AnyFactory } from '../component/factory.ts';
+import { parseComponentId } from '../component/id.ts';
 import { registerPluginHooks } from './plugin-hooks.ts';
 
 const KINDS = ['receiver', 'processor', 'exporter', 'extension'];
@@ -45,8 +46,10 @@ export async function loadPlugins(entries: readonly PluginEntry[]): Promise<Load
 async function factoriesOf({ name, file }: PluginEntry): Promise<AnyFactory[]> {
   const module = (await import(locate(name, file))) as { default?: unknown };
   const found = [module.default].flat();
-  for (const factory of found)
-    if (!isFactory(factory)) throw new Error('its default export is neither a factory nor a list of them');
+  for (const factory of found) {
+    const mistake = mistakeOf(factory);
+    if (mistake !== undefined) throw new Error(mistake);
+  }
   return found as AnyFactory[];
 }
 
@@ -61,10 +64,14 @@ function locate(name: string, file: string): string {
   }
 }
 
-function isFactory(value: unknown): value is AnyFactory {
-  if (typeof value !== 'object' || value === null) return false;
-  const { kind, type, schema, create } = value as Partial<AnyFactory>;
-  return (
-    KINDS.includes(String(kind)) && typeof type === 'string' && schema !== undefined && typeof create === 'function'
-  );
+function mistakeOf(value: unknown): string | undefined {
+  const { kind, type, schema, stability, create } = (value ?? {}) as Partial<AnyFactory>;
+  if (!KINDS.includes(String(kind)) || typeof create !== 'function')
+    return 'its default export is neither a factory nor a list of them';
+  if (typeof type !== 'string' || typeof parseComponentId(type) === 'string' || type.includes('/'))
+    return `${kind} has the type ${JSON.stringify(type)}; letters, digits and _ are possible`;
+  if (schema === undefined) return `${kind} "${type}" has no schema`;
+  const isStable =
+    kind === 'extension' ? typeof stability === 'string' : typeof stability === 'object' && stability !== null;
+  return isStable ? undefined : `${kind} "${type}" does not say how stable it is, such as stability: { logs: 'alpha' }`;
 }

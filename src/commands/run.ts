@@ -116,9 +116,8 @@ export async function run(flags: ConfigFlags, exit: (code: number) => never): Pr
     logger.info('Stopped');
     using limit = deadline(systemClock, LAST_LINES_MS, 'the last lines');
     await Promise.race([logs.shutdown(), aborted(limit.signal)]);
-    // What is still tried at an OTLP service that is away must not hold the process.
-    if (push) exit(code);
-    return code;
+    // What is still tried at an OTLP service that is away, and what a plugin has left running, must not hold the process.
+    exit(code);
   }
   logger.error('components did not stop in time', { components: hung, timeout_ms: config.service.shutdown_timeout });
   exit(1);

@@ -39,8 +39,12 @@ export class RetryableError extends OutbandError {
 /** The consumer will never take this data; offering it again is pointless. The caller moves on and counts it. */
 export class PermanentError extends OutbandError {}
 
-/** The text of anything that was thrown, on one line. */
+/** The text of anything that was thrown, on one line; of an error of somebody else's (`fetch failed`) with its cause. */
 export function describeError(error: unknown): string {
-  const text = error instanceof Error ? String(error.message || error.name) : String(error);
-  return text.replaceAll(/\s+/g, ' ').trim();
+  const text = (error instanceof Error ? String(error.message || error.name) : String(error))
+    .replaceAll(/\s+/g, ' ')
+    .trim();
+  const { cause } = error instanceof Error && !(error instanceof OutbandError) ? error : {};
+  const why = cause instanceof Error && cause.cause === undefined ? describeError(cause) : '';
+  return why === '' || text.includes(why) ? text : `${text}: ${why}`;
 }

@@ -1,4 +1,6 @@
 /** All that a component of one's own needs: the contracts, the errors, and what defines a factory. */
+
+export type { LogBatch, Origin } from '../telemetry/log-batch.ts';
 export { type ClientAuth, isClientAuth } from './client-auth.ts';
 export type { Clock } from './clock.ts';
 export type {

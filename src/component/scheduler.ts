@@ -38,7 +38,8 @@ export interface Target {
   /**
    * One poll. Not called again while it runs, up to its deadline; a run that does not heed its signal then may overlap
    * with the next, and its late result is dropped.
-   * A resolved promise is a success, a rejection a failure; what comes after the signal aborted by `unregister` or
+   * A resolved promise is a success, a rejection a failure, unless it is the refusal of a pipeline (or was caused by one): that counts
+   * as `deferred`. What comes after the signal aborted by `unregister` or
    * shutdown is neither.
    * @param signal aborts at the deadline, on `unregister` and on shutdown
    */

@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../component/error-codes.ts';
-import type { Signal } from '../component/factory.ts';
+import type { ExtensionReference, Signal } from '../component/factory.ts';
 import { type ComponentKind, formatComponentId, parseComponentId } from '../component/id.ts';
 import type { ConfiguredComponent, PipelineConfig } from './agent-config.ts';
 import type { ServiceConfig } from './schema/service.ts';
@@ -39,8 +39,8 @@ export function checkReferences({ service, named, components, report }: CheckOpt
   }
   for (const kind of [...PIPELINE_KINDS, 'extension'] as const) {
     for (const component of components.get(kind)!.values()) {
-      for (const { path, id } of component.factory.references?.(component.config as object) ?? []) {
-        if (typeof id !== 'string' || extensions.includes(normal(id))) continue;
+      for (const { path, id } of referencesOf(component)) {
+        if (typeof id !== 'string' || id === '' || extensions.includes(normal(id))) continue;
         const known = named.get('extension')!.has(normal(id));
         const message = known
           ? `references extension "${id}" which is not listed in service::extensions`
@@ -100,4 +100,13 @@ function supports(component: ConfiguredComponent | undefined, signal: Signal): b
 function hint(key: string, known: ReadonlySet<string>): string {
   const text = suggest(key, [...known]);
   return text.includes('did you mean') ? ` ${text}` : '';
+}
+
+/** Settings with mistakes may be anything: a factory that stumbles over them refers to nothing; they are told by themselves. */
+function referencesOf({ factory, config }: ConfiguredComponent): readonly ExtensionReference[] {
+  try {
+    return factory.references?.(config as object) ?? [];
+  } catch {
+    return [];
+  }
 }

@@ -22,10 +22,14 @@ export interface ContractOptions {
 /** Ways to wait that end in a failure when it takes too long. */
 export function patient({ patienceMs = 10_000 }: ContractOptions) {
   /** Lets work go on until something holds. @param turn called again and again, such as to move a clock */
-  const until = async (what: string, holds: () => boolean, turn: () => Promise<void> = settle): Promise<void> => {
+  const until = async (
+    what: string | (() => string),
+    holds: () => boolean,
+    turn: () => Promise<void> = settle,
+  ): Promise<void> => {
     const limit = AbortSignal.timeout(patienceMs);
     while (!holds()) {
-      assert.ok(!limit.aborted, `in vain: ${what}`);
+      if (limit.aborted) assert.fail(typeof what === 'string' ? `this did not happen: ${what}` : what());
       await turn();
     }
   };
@@ -48,7 +52,10 @@ export function patient({ patienceMs = 10_000 }: ContractOptions) {
       const before = resources();
       await life();
       const left = () => [...resources()].filter(([kind, count]) => count > (before.get(kind) ?? 0));
-      await until(`the end of what is left: ${left().map(([kind]) => kind)}`, () => left().length === 0);
+      await until(
+        () => `left running: ${left().map(([kind, count]) => `${count - (before.get(kind) ?? 0)} ${kind}`)}`,
+        () => left().length === 0,
+      );
     },
   };
 }

@@ -33,7 +33,7 @@ export function exporterRules(options: ExporterContractOptions): Rules {
     return {
       ...{ sender, names },
       start: async () => sender.start?.(host),
-      stop: () => settles('the end of shutdown', sender.shutdown?.(never) ?? Promise.resolve()),
+      stop: () => settles('shutdown ends', sender.shutdown?.(never) ?? Promise.resolve()),
     };
   };
 

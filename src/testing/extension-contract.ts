@@ -32,8 +32,8 @@ export function extensionRules(options: ExtensionContractOptions): Rules {
     t.after(() => void extension.shutdown(AbortSignal.abort()).catch(() => {}));
     return {
       ...{ extension, host, names },
-      start: () => settles('the end of start', extension.start(host)),
-      stop: () => settles('the end of shutdown', extension.shutdown(never)),
+      start: () => settles('start ends', extension.start(host)),
+      stop: () => settles('shutdown ends', extension.shutdown(never)),
     };
   };
 
@@ -50,7 +50,7 @@ export function extensionRules(options: ExtensionContractOptions): Rules {
     'is alive, and does not call itself ill': async (t) => {
       const { extension, host, start } = await scene(t);
       await start();
-      await settles('an answer', extension.alive?.() ?? Promise.resolve());
+      await settles('it answers', extension.alive?.() ?? Promise.resolve());
       assert.deepEqual(
         host.reported.filter(({ status }) => /^(recoverable|permanent|fatal)$/.test(status)),
         [],

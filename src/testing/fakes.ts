@@ -3,11 +3,12 @@ import type { ResourceMetrics } from '@opentelemetry/sdk-metrics';
 import type { ConsumeContext, LogsConsumer, MetricsConsumer } from '../component/consumer.ts';
 import { RetryableError } from '../component/errors.ts';
 import type { Sender, SendResult } from '../component/exporter.ts';
+import { noteRefusal } from '../component/refusal.ts';
 import type { KeyValue, Storage } from '../component/storage.ts';
 import type { LogBatch } from '../telemetry/log-batch.ts';
 
 /** What a consumer does with a call; an error refuses it. */
-export type Answer = (call: number, context: ConsumeContext) => Promise<void> | void;
+export type Answer = (call: number, context: ConsumeContext, batch?: LogBatch) => Promise<void> | void;
 
 /** The end of a pipeline: keeps what it takes, frozen, so that whoever writes to it later throws. */
 export class TestConsumer implements LogsConsumer, MetricsConsumer {
@@ -28,13 +29,22 @@ export class TestConsumer implements LogsConsumer, MetricsConsumer {
   async consumeLogs(batch: LogBatch, context: ConsumeContext): Promise<void> {
     Object.freeze(batch);
     for (const one of [batch.records, ...batch.records]) Object.freeze(one);
-    await this.answer(this.contexts.push(context), context);
+    await this.#ask(context, batch);
     this.records.push(...batch.records);
   }
 
   async consumeMetrics(metrics: ResourceMetrics, context: ConsumeContext): Promise<void> {
-    await this.answer(this.contexts.push(context), context);
+    await this.#ask(context);
     this.metrics.push(metrics);
+  }
+
+  async #ask(context: ConsumeContext, batch?: LogBatch): Promise<void> {
+    try {
+      await this.answer(this.contexts.push(context), context, batch);
+    } catch (error) {
+      noteRefusal(error);
+      throw error;
+    }
   }
 }
 

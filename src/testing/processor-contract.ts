@@ -32,8 +32,8 @@ export function processorRules(options: ProcessorContractOptions): Rules {
     t.after(() => void processor.shutdown(AbortSignal.abort()).catch(() => {}));
     return {
       ...{ next, names },
-      start: () => settles('the end of start', processor.start(host)),
-      stop: () => settles('the end of shutdown', processor.shutdown(never)),
+      start: () => settles('start ends', processor.start(host)),
+      stop: () => settles('shutdown ends', processor.shutdown(never)),
       give: (...bodies: string[]) => processor.logs?.consumeLogs(batch(...bodies), { signal: never }),
       consumer: processor.logs!,
     };
@@ -95,9 +95,9 @@ export function processorRules(options: ProcessorContractOptions): Rules {
       next.answer = (_, { signal }) =>
         new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
       consumer.consumeLogs(batch('a'), { signal: caller.signal }).catch(() => {});
-      await until('a call behind the processor', () => next.contexts.length > 0);
+      await until('it calls what is behind it', () => next.contexts.length > 0);
       caller.abort(new RetryableError('queue_full', 'the caller gave up'));
-      await until('its abort', () => next.contexts[0]!.signal.aborted);
+      await until('the signal of that call aborts', () => next.contexts[0]!.signal.aborted);
     },
 
     'makes the metrics that it declares, and no others': async (t) => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import type { Clock } from '../component/clock.ts';
-import { RetryableError } from '../component/errors.ts';
+import { PermanentError, RetryableError } from '../component/errors.ts';
 import type { ReceiverFactory } from '../component/factory.ts';
 import { systemClock } from '../platform/system-clock.ts';
 import { type ContractOptions, notingMeter, patient, type Rules, register, sameMetrics } from './contract.ts';
@@ -13,6 +13,8 @@ import { schedulerOn } from './scheduler.ts';
 /** Time that passes in a turn on a fake clock; milliseconds. */
 const TURN_MS = 100;
 const RECORDS = 12;
+const RESTING_TURNS = 100;
+const LOST = 'the position moved past what the pipeline did not take (see the cursor rule of LogsConsumer)';
 
 /** What a receiver reads, and how more comes into it. */
 export interface ReceiverSource {
@@ -26,6 +28,8 @@ export interface ReceiverContractOptions extends ContractOptions {
   readonly factory: ReceiverFactory;
   /** A source with nothing in it. Called for each rule. */
   source(t: TestContext): Promise<ReceiverSource>;
+  /** Whether a restart goes on where the one before ended. Default true; false for what reads its source anew, such as a list in memory. */
+  readonly keepsPosition?: boolean;
   /** `fake` (default): time passes as fast as the work is done. `real`: for sources behind sockets, whose time nobody else moves. */
   readonly clock?: 'fake' | 'real';
 }
@@ -37,7 +41,7 @@ export function receiverContract(name: string, options: ReceiverContractOptions)
 
 /** The rules by themselves. */
 export function receiverRules(options: ReceiverContractOptions): Rules {
-  const { factory, source: makeSource, clock: kind = 'fake' } = options;
+  const { factory, source: makeSource, clock: kind = 'fake', keepsPosition = true } = options;
   const { until, settles, leavesNothing } = patient(options);
   const never = new AbortController().signal;
 
@@ -66,17 +70,26 @@ export function receiverRules(options: ReceiverContractOptions): Rules {
       t.after(() => void receiver.shutdown(AbortSignal.abort()).catch(() => {}));
       return {
         ...{ receiver, host, scheduler },
-        start: () => settles('the end of start', receiver.start(host), turn),
-        stop: (signal = never) => settles('the end of shutdown', receiver.shutdown(signal), turn),
+        start: () => settles('start ends', receiver.start(host), turn),
+        stop: (signal = never) =>
+          settles(
+            'shutdown ends: whatever waits must heed a signal that the component owns',
+            receiver.shutdown(signal),
+            turn,
+          ),
       };
     };
-    const arrived = (bodies: readonly string[]) =>
+    const arrived = (bodies: readonly string[], why = 'records that the source has did not come') =>
       until(
-        `the arrival of ${bodies.length} records`,
+        () => `${why}: ${bodies.filter((body) => !consumer.bodies.includes(body)).join(', ')}`,
         () => bodies.every((body) => consumer.bodies.includes(body)),
         turn,
       );
-    return { source, clock, consumer, names, make, arrived, turn };
+    /** So long that every poll has come several times. */
+    const rest = async () => {
+      for (let n = 0; n < RESTING_TURNS; n++) await turn();
+    };
+    return { source, clock, consumer, names, make, arrived, turn, rest };
   };
 
   return {
@@ -108,8 +121,45 @@ export function receiverRules(options: ReceiverContractOptions): Rules {
       };
       const one = await make();
       await one.start();
-      for (let n = 0; n < 2; n++) await arrived(await source.add(3));
+      for (let n = 0; n < 2; n++) await arrived(await source.add(3), LOST);
       await one.stop();
+    },
+
+    'passes on when what it offered will never be taken': async (t) => {
+      const { source, make, arrived, consumer, turn } = await scene(t);
+      let never: string | undefined;
+      consumer.answer = (_call, _context, batch) => {
+        if (never === undefined || batch?.records.some(({ body }) => body === never))
+          throw new PermanentError('export_rejected', 'this will never be taken');
+      };
+      const one = await make();
+      await one.start();
+      const [first] = await source.add(1);
+      await until('it offers what its source has', () => consumer.contexts.length > 0, turn);
+      never = first;
+      await arrived(await source.add(1), 'after a PermanentError nothing else came');
+      await one.stop();
+    },
+
+    'takes a refusal by the pipeline for no failure of its source': async (t) => {
+      const { source, make, consumer, turn, rest } = await scene(t);
+      consumer.answer = () => {
+        throw new RetryableError('queue_full', 'nothing is taken');
+      };
+      const one = await make();
+      await one.start();
+      await source.add(1);
+      await until('it offers what its source has', () => consumer.contexts.length > 0, turn);
+      await rest();
+      const snapshot = one.scheduler.snapshot();
+      const failed = Array.from({ length: snapshot.size }, (_, n) => snapshot.target(n)).filter(
+        ({ consecutiveFailures }) => consecutiveFailures > 0,
+      );
+      assert.deepEqual(
+        failed.map(({ key, lastError }) => `${key}: ${lastError?.message}`),
+        [],
+      );
+      await one.stop(AbortSignal.abort());
     },
 
     'moves no position past what was refused, over a restart too': async (t) => {
@@ -122,13 +172,31 @@ export function receiverRules(options: ReceiverContractOptions): Rules {
       const first = await make();
       await first.start();
       const bodies = await source.add(3);
-      await until('an offer', () => refused > 0, turn);
+      await until('it offers what its source has', () => refused > 0, turn);
       await first.stop(AbortSignal.abort());
       consumer.answer = () => {};
       const second = await make();
       await second.start();
-      await arrived(bodies);
+      await arrived(bodies, LOST);
       await second.stop();
+    },
+
+    'sends nothing again that was taken': async (t) => {
+      const { source, make, arrived, rest, consumer } = await scene(t);
+      const first = await make();
+      await first.start();
+      const bodies = await source.add(3);
+      await arrived(bodies);
+      await rest();
+      await first.stop();
+      assert.equal(consumer.bodies.length, bodies.length, 'while it goes on');
+      if (!keepsPosition) return;
+      const second = await make();
+      await second.start();
+      await arrived(await source.add(1));
+      await rest();
+      await second.stop();
+      assert.equal(consumer.bodies.length, bodies.length + 1, 'after a restart');
     },
 
     'stops while the pipeline takes nothing': async (t) => {
@@ -137,7 +205,7 @@ export function receiverRules(options: ReceiverContractOptions): Rules {
       const one = await make();
       await one.start();
       await source.add(1);
-      await until('an offer', () => consumer.contexts.length > 0, turn);
+      await until('it offers what its source has', () => consumer.contexts.length > 0, turn);
       await one.stop(AbortSignal.abort());
     },
 
@@ -147,9 +215,13 @@ export function receiverRules(options: ReceiverContractOptions): Rules {
       const one = await make();
       await one.start();
       await source.add(1);
-      await until('an offer', () => consumer.contexts.length > 0, turn);
+      await until('it offers what its source has', () => consumer.contexts.length > 0, turn);
       one.receiver.shutdown(AbortSignal.abort()).catch(() => {});
-      await until('an abort of the offer', () => consumer.contexts[0]!.signal.aborted, turn);
+      await until(
+        'the signal of its call aborts: pass the run’s signal on to consumeLogs',
+        () => consumer.contexts[0]!.signal.aborted,
+        turn,
+      );
     },
 
     'does not call itself ill while its source and its pipeline are well': async (t) => {

@@ -61,6 +61,9 @@ const RECEIVER_FAULTS = {
   'stores its position first': 'moves no position past what was refused, over a restart too',
   'waits for the pipeline at its stop': 'stops while the pipeline takes nothing',
   'gives no signal': 'takes its offers back when it stops',
+  'offers for ever what will never be taken': 'passes on when what it offered will never be taken',
+  'calls a refusal its own failure': 'takes a refusal by the pipeline for no failure of its source',
+  'stores no position': 'sends nothing again that was taken',
   'calls itself ill': 'does not call itself ill while its source and its pipeline are well',
   'does not make its metric': 'makes the metrics that it declares, and no others',
   'lets a timer run on': 'leaves nothing behind',
@@ -100,11 +103,13 @@ function lineReceiver(source: { readonly lines: readonly string[] }, fault: Rece
           offering = undefined;
         };
         await offering.finally(over).catch((error: unknown) => {
+          if (error instanceof PermanentError && !is('offers for ever what will never be taken')) return;
+          if (is('calls a refusal its own failure')) throw new Error('failed');
           if (!is('forgets what was refused')) throw error;
           isRefused = true;
         });
         taken = count;
-        if (!isRefused) await store.set({ at: String(taken) });
+        if (!isRefused && !is('stores no position')) await store.set({ at: String(taken) });
         return { items: fresh.length };
       };
       return {

@@ -122,7 +122,11 @@ export class SchedulerExtension implements Component, Scheduler {
     const fields = { target: event.key, cause: event.cause, code: event.error?.code, error: event.error?.message };
     if (event.kind === 'parked') logger.warn('target parked', { ...fields, reason: event.reason });
     else if (event.kind === 'released') logger.info('target released', fields);
-    else logger.debug('breaker moved', { ...fields, from: event.from, to: event.to });
+    else {
+      // One line when it begins, one when it is over; the trials between them are for those who look closely.
+      const isNews = event.from === 'closed' || event.to === 'closed';
+      logger[isNews ? 'info' : 'debug']('breaker moved', { ...fields, from: event.from, to: event.to });
+    }
     for (const listener of this.#listeners) {
       try {
         listener(event);

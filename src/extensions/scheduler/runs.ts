@@ -1,5 +1,6 @@
 import { aborted } from '../../component/aborted.ts';
 import { OutbandError } from '../../component/errors.ts';
+import { isRefusal } from '../../component/refusal.ts';
 import type { RunReason, Target } from '../../component/scheduler.ts';
 import { type ReadFailure, type ReadResult, readFailure, readResult } from './run-result.ts';
 
@@ -46,7 +47,13 @@ export class Runs {
       .then(readResult)
       .then(
         (result) => ended({ kind: result.deferred ? 'deferred' : 'success', ...result }),
-        (error: unknown) => ended({ kind: 'failure', ...readFailure(error) }),
+        (error: unknown) =>
+          // What a pipeline does not take is no fault of the target, whatever its component makes of it.
+          ended(
+            isRefusal(error)
+              ? { kind: 'deferred', ...readResult(undefined) }
+              : { kind: 'failure', ...readFailure(error) },
+          ),
       );
   }
 
