@@ -61,6 +61,14 @@ test('what cannot be a plugin is a mistake of its entry, beside all others', asy
     join(folder, 'twin.ts'),
     `${own}export default defineReceiver({ type: 'bmc_logs', summary: 's', stability: {}, schema: z.strictObject({}), create: () => ({}) });`,
   );
+  const factory = (settings: string) =>
+    `${own}export default defineReceiver({ summary: 's', schema: z.strictObject({}), create: () => ({}), ${settings} });`;
+  await writeFile(join(folder, 'dashed.ts'), factory("type: 'line-file', stability: { logs: 'alpha' }"));
+  await writeFile(join(folder, 'unstable.ts'), factory("type: 'unstable'"));
+  await writeFile(
+    join(folder, 'stumbles.ts'),
+    factory("type: 'stumbles', stability: { logs: 'alpha' }, references: () => { throw new Error('no') }"),
+  );
   const text = `
 plugins:
   - good
@@ -68,8 +76,12 @@ plugins:
   - ./broken.ts
   - ./twin.ts
   - ./away.ts
+  - ./dashed.ts
+  - ./unstable.ts
+  - ./stumbles.ts
 receivers:
   fine:
+  stumbles:
 exporters:
   debug: { verbosity: loud }
 service:
@@ -87,7 +99,9 @@ service:
     'config.yaml:5:5  plugins::2: cannot load "./broken.ts": not today',
     'config.yaml:6:5  plugins::3: cannot load "./twin.ts": receiver "bmc_logs" exists already',
     'config.yaml:7:5  plugins::4: cannot load "./away.ts": Cannot find module',
-    'config.yaml:11:23  exporters::debug::verbosity: must be one of basic, normal, detailed',
-    '5 errors in the configuration',
+    'config.yaml:8:5  plugins::5: cannot load "./dashed.ts": receiver has the type "line-file"; letters, digits and _ are possible',
+    'config.yaml:9:5  plugins::6: cannot load "./unstable.ts": receiver "unstable" does not say how stable it is, such as stability: { logs: \'alpha\' }',
+    'config.yaml:15:23  exporters::debug::verbosity: must be one of basic, normal, detailed',
+    '7 errors in the configuration',
   ]);
 });
