@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { builtins } from '../../src/builtins.ts';
 import { describeSettings } from '../../src/config/describe-settings.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { formatProblems } from '../../src/config/problem.ts';
 import { serviceSchema } from '../../src/config/schema/service.ts';
 import { startBmcFleet } from '../simulators/bmc/fleet.ts';
 import { startAgentProcess } from '../support/agent-process.ts';
@@ -195,11 +197,17 @@ test('no secret of the configuration stands in what the commands print, with mis
     'a secret twice': good.replace('bearer_token_auth: { token:', `bearer_token_auth: { token: ${CANARY}-x, token:`),
   };
   for (const [what, text] of Object.entries(texts)) {
-    const file = join(folder, 'config.yaml');
-    await writeFile(file, text);
-    const commands = ['validate', 'validate --json', 'print-config', 'print-config --format json --defaults', 'run'];
-    const wanted = what === 'good' ? commands.slice(0, -1) : commands;
-    for (const command of wanted) {
+    const source = { env: () => undefined, file: () => '' };
+    const result = loadConfig('config.yaml', text, builtins, source);
+    assert.equal('config' in result, what === 'good', what);
+    if ('problems' in result) assertClean(what, formatProblems(result.problems));
+  }
+  // And the real commands, with the good one and the worst.
+  const file = join(folder, 'config.yaml');
+  const commands = ['validate --json', 'print-config', 'print-config --format json --defaults', 'run'];
+  for (const what of ['good', 'a list in place of a secret']) {
+    await writeFile(file, texts[what]!);
+    for (const command of what === 'good' ? commands.slice(0, -1) : commands) {
       const { code, stdout, stderr } = await cli([...command.split(' '), '--config', file]);
       assertClean(`${command}, ${what}`, stdout + stderr);
       assert.equal(code, what === 'good' ? 0 : 1, `${command}, ${what}: ${stderr}`);
