@@ -48,7 +48,8 @@ function service(): string {
 /** Every metric there is, and who tells it. `label` is the one that every series of it has beside its own. */
 export function metricsOfAll() {
   const ofComponents = builtins.flatMap(({ kind, type, metrics: list = [] }) =>
-    list.map((doc) => ({ doc, by: `${kind} \`${type}\``, label: kind })),
+    // There is one scheduler; its series do not say which.
+    list.map((doc) => ({ doc, by: `${kind} \`${type}\``, label: type === 'scheduler' ? '' : kind })),
   );
   return [
     ...AGENT_METRICS.map((doc) => ({ doc, by: 'the agent', label: '' })),

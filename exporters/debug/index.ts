@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Host } from '../../src/component/component.ts';
 import { defineExporter } from '../../src/component/factory.ts';
 import { deliveryReferences, deliverySettings, withDelivery } from '../../src/config/schema/delivery.ts';
-import { bool, count, oneOf } from '../../src/config/schema/values.ts';
+import { bool, count, oneOf, wrongType } from '../../src/config/schema/values.ts';
 import { DebugSender } from './exporter.ts';
 
 const schema = withDelivery(
@@ -14,7 +14,7 @@ const schema = withDelivery(
     sampling_thereafter: count().prefault(1).describe('Of the others one in so many is printed. 0: none.'),
     use_internal_logger: bool().prefault(true).describe("Print through the agent's own log, on stderr."),
     output_paths: z
-      .array(oneOf('stdout', 'stderr'), { error: "expected type 'slice'" })
+      .array(oneOf('stdout', 'stderr'), { error: wrongType('slice') })
       .prefault(['stdout'])
       .describe('Where to print when `use_internal_logger` is off.'),
     ...deliverySettings({ timeout: '5s', queue: false }),

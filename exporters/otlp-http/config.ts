@@ -1,7 +1,16 @@
 import { z } from 'zod';
 import { Secret } from '../../src/component/secret.ts';
 import { deliverySettings, withDelivery } from '../../src/config/schema/delivery.ts';
-import { bool, byteSize, duration, oneOf, positiveInt, secret, text } from '../../src/config/schema/values.ts';
+import {
+  bool,
+  byteSize,
+  duration,
+  oneOf,
+  positiveInt,
+  secret,
+  text,
+  wrongType,
+} from '../../src/config/schema/values.ts';
 
 /** Headers that we set ourselves, or that would break the framing. */
 const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
@@ -76,7 +85,7 @@ const tls = z
 
 const level = z.strictObject({
   level: z
-    .int({ error: "expected type 'int'" })
+    .int({ error: wrongType('int') })
     .gte(1, { error: 'must lie between 1 and 22' })
     .lte(22, { error: 'must lie between 1 and 22' })
     .optional()

@@ -10,6 +10,7 @@ import {
   oneOf,
   text,
   wordOf,
+  wrongType,
 } from '../../src/config/schema/values.ts';
 import { poolKey, poolName } from './pool-name.ts';
 import { ALGORITHMS } from './probe/result.ts';
@@ -131,7 +132,10 @@ const below = (max: number) => {
 };
 
 const settings = z.strictObject({
-  models: z.array(model, { error: "expected type 'slice'" }).prefault([]).describe('The pools.'),
+  models: z
+    .array(model, { error: wrongType('slice') })
+    .prefault([])
+    .describe('The pools.'),
   sources: z.array(source).prefault([]).describe('Where more pools come from.'),
   max_pools: intBetween(1, 2_000).prefault(200).describe('More are skipped, and counted.'),
   refresh_interval: atLeastASecond().prefault('5m').describe('Time between two cycles of a pool.'),

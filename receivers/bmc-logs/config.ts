@@ -1,6 +1,15 @@
 import { z } from 'zod';
 import { parseDuration } from '../../src/config/schema/duration.ts';
-import { bool, count, duration, numberBetween, oneOf, positiveInt, text } from '../../src/config/schema/values.ts';
+import {
+  bool,
+  count,
+  duration,
+  numberBetween,
+  oneOf,
+  positiveInt,
+  text,
+  wrongType,
+} from '../../src/config/schema/values.ts';
 import { addressMistake, auth, type ConfiguredMode, endpoint, MODES, mode, tls } from './endpoint-settings.ts';
 
 const periodic = z.strictObject({
@@ -120,7 +129,10 @@ const settings = z.strictObject({
   storage: text()
     .optional()
     .describe('Id of a `file_storage` that keeps read positions; without one a restart reads the logs again.'),
-  endpoints: z.array(endpoint, { error: "expected type 'slice'" }).prefault([]).describe('The BMCs.'),
+  endpoints: z
+    .array(endpoint, { error: wrongType('slice') })
+    .prefault([])
+    .describe('The BMCs.'),
   endpoint_files: z
     .array(text())
     .prefault([])

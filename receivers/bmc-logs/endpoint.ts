@@ -182,6 +182,7 @@ export class Endpoint {
       signal: () => this.#setUps.signal,
     });
     const { events } = this;
+    let isLifted = false;
     const client = new RedfishClient({
       endpoint,
       connector,
@@ -190,7 +191,12 @@ export class Endpoint {
         account: () => readAccount(endpoint.auth!, host),
         state,
         onHold: (untilMs) => events.held(untilMs, endpoint.auth),
-        onLifted: () => events.lifted(),
+        onLifted: () => {
+          events.lifted();
+          isLifted = true;
+          // What was put off since the account was refused is due again.
+          this.#parts?.poller.alive();
+        },
       },
       concurrency: config.bmc_request_concurrency,
       requestTimeoutMs: config.request_timeout,
@@ -273,6 +279,7 @@ export class Endpoint {
     });
     this.#parts = { client, logs, loop, coverage, poller, state, stateFile };
     poller.start();
+    if (isLifted) poller.alive();
     if (this.#machine.mode.kind === 'connecting') this.#shared.startGate.add(loop.settled);
     this.#loop = this.#keepStreaming(loop);
     if (this.#machine.mode.kind !== 'polling') return;

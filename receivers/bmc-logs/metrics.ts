@@ -1,5 +1,6 @@
 import type { Attributes, Meter } from '@opentelemetry/api';
 import type { MetricDoc } from '../../src/component/metric-doc.ts';
+import { RUN_SECONDS } from '../../src/component/scheduler.ts';
 
 const metric =
   (kind: MetricDoc['kind']) =>
@@ -82,7 +83,8 @@ export function bmcInstruments(meter: Meter, receiver: string, gauges: Gauges): 
       const instrument = meter.createCounter(doc.name, doc);
       adders.set(name, (value, attributes) => instrument.add(value, attributes));
     } else if (doc.kind === 'histogram') {
-      const instrument = meter.createHistogram(doc.name, doc);
+      const advice = { explicitBucketBoundaries: [...RUN_SECONDS] };
+      const instrument = meter.createHistogram(doc.name, { ...doc, advice });
       adders.set(name, (value, attributes) => instrument.record(value, attributes));
     }
   }

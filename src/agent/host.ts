@@ -122,7 +122,7 @@ export class HostMaker {
     const { clock, random, logs, metrics, configDirectory } = this.#surroundings;
     const logger = logs.logger({ 'otelcol.component.id': key, 'otelcol.component.kind': kind });
     const extension = (id: string): Component => {
-      const found = this.#extensions.get(id);
+      const found = this.#extensions.get(id.trim().replace(/\s*\/\s*/, '/'));
       if (!found) throw new OutbandError('config_reference', `extension "${id}" is not running`);
       return found;
     };

@@ -46,6 +46,7 @@ export async function loadPlugins(entries: readonly PluginEntry[]): Promise<Load
 async function factoriesOf({ name, file }: PluginEntry): Promise<AnyFactory[]> {
   const module = (await import(locate(name, file))) as { default?: unknown };
   const found = [module.default].flat();
+  if (found.length === 0) throw new Error('its default export is an empty list');
   for (const factory of found) {
     const mistake = mistakeOf(factory);
     if (mistake !== undefined) throw new Error(mistake);
@@ -70,7 +71,7 @@ function mistakeOf(value: unknown): string | undefined {
     return 'its default export is neither a factory nor a list of them';
   if (typeof type !== 'string' || typeof parseComponentId(type) === 'string' || type.includes('/'))
     return `${kind} has the type ${JSON.stringify(type)}; letters, digits and _ are possible`;
-  if (schema === undefined) return `${kind} "${type}" has no schema`;
+  if (typeof schema?.safeParse !== 'function') return `${kind} "${type}" has no zod schema`;
   const isStable =
     kind === 'extension' ? typeof stability === 'string' : typeof stability === 'object' && stability !== null;
   return isStable ? undefined : `${kind} "${type}" does not say how stable it is, such as stability: { logs: 'alpha' }`;

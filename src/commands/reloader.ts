@@ -12,6 +12,8 @@ export const CONFIG_RELOADS: MetricDoc = {
   ...{ name: 'otelcol_config_reloads', kind: 'counter', unit: '{reload}', attributes: ['outcome'] },
   description: 'Configurations that were looked at while the agent ran: success, unchanged, failure.',
 };
+/** While no file is looked at, the interval itself is, so often. */
+const IDLE_LOOK_MS = 1_000;
 export type ReloadOutcome = 'success' | 'unchanged' | 'failure';
 
 export interface ReloaderOptions {
@@ -53,9 +55,9 @@ export class Reloader {
     const { signal } = this.#options;
     while (!signal.aborted) {
       const { reload_interval: interval } = this.#current.config.service;
-      if (interval === 0) return;
-      await systemClock.sleep(interval, signal).catch(() => {});
-      if (!signal.aborted) await this.#look();
+      // Another configuration may bring another interval.
+      await systemClock.sleep(interval === 0 ? IDLE_LOOK_MS : interval, signal).catch(() => {});
+      if (!signal.aborted && interval > 0) await this.#look();
     }
   }
 
@@ -118,13 +120,18 @@ function mistakes(count: number): string {
 /** @returns the setting that cannot change while the agent runs */
 function needsRestart(before: ReadConfig, after: ReadConfig): string | undefined {
   const telemetry = ({ merged }: ReadConfig) =>
-    (merged.service as { telemetry?: { metrics?: unknown; resource?: unknown; logs?: { processors?: unknown } } })
+    (merged.service as { telemetry?: { metrics?: unknown; resource?: unknown; logs?: Record<string, unknown> } })
       ?.telemetry;
   // As it was written: two secrets are equal to whoever compares what is made of them.
   const settings = {
     'service::telemetry::metrics': (read: ReadConfig) => telemetry(read)?.metrics,
     'service::telemetry::resource': (read: ReadConfig) => telemetry(read)?.resource,
-    'service::telemetry::logs::processors': (read: ReadConfig) => telemetry(read)?.logs?.processors,
+    ...Object.fromEntries(
+      (['processors', 'encoding', 'initial_fields', 'output_paths'] as const).map((key) => [
+        `service::telemetry::logs::${key}`,
+        (read: ReadConfig) => telemetry(read)?.logs?.[key],
+      ]),
+    ),
     plugins: ({ merged }: ReadConfig) => merged.plugins,
   };
   return Object.entries(settings).find(([, read]) => !isDeepStrictEqual(read(before), read(after)))?.[0];

@@ -89,10 +89,16 @@ export async function run(flags: ConfigFlags, exit: (code: number) => never): Pr
       endedBy(0);
     });
 
-  await agent.start();
+  let reloader: Reloader | undefined;
+  // From the start on: without a listener the signal ends the process.
+  process.on('SIGHUP', () => void reloader?.reload());
+  const early = await Promise.race([agent.start().then(() => undefined), ended]);
+  if (early !== undefined) logger.info('Stopping before everything has started');
   const stopped = new AbortController();
   const reloads = metrics.meter('outband').createCounter(CONFIG_RELOADS.name, CONFIG_RELOADS);
-  const reloader = new Reloader({
+  // There from the start, so that the first is an increase.
+  for (const outcome of ['success', 'unchanged', 'failure']) reloads.add(0, { outcome });
+  reloader = new Reloader({
     ...{ flags, agent, logger, current: read, signal: stopped.signal },
     onOutcome: (outcome, error) => {
       reloads.add(1, { outcome });
@@ -106,9 +112,8 @@ export async function run(flags: ConfigFlags, exit: (code: number) => never): Pr
       about = viewOfConfig(next, systemClock.now());
     },
   });
-  process.on('SIGHUP', () => void reloader.reload());
   void reloader.watch();
-  const code = await ended;
+  const code = early ?? (await ended);
   stopped.abort('the agent stops');
   logger.info('Stopping');
   const hung = await agent.stop();

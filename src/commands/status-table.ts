@@ -55,6 +55,15 @@ export function statusTable(health: HealthView, width: number, failingOnly: bool
   return lines.map((line) => cut(line.trimEnd(), width)).join('\n');
 }
 
+/** The same without targets whose last run did not fail, that are not late, and whose breaker is closed. */
+export function onlyFailing<View extends HealthView>(health: View): View {
+  const scores = new Map(health.staleness.map(({ type, instance, score }) => [`${type}::${instance}`, score]));
+  const instances = health.instances.filter((one) =>
+    isFailing({ ...one, score: scores.get(`${one.type}::${one.instance}`) ?? 0 }),
+  );
+  return { ...health, instances };
+}
+
 function headerOf({ summary, instances }: HealthView, now: number): string {
   const open = summary.breakers.open + summary.breakers.half_open;
   const successes = instances.flatMap(({ pollStatus }) => pollStatus.lastSuccess ?? []).sort();

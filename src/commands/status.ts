@@ -5,7 +5,7 @@ import { describeError, OutbandError } from '../component/errors.ts';
 import { parseDuration } from '../config/schema/duration.ts';
 import { systemClock } from '../platform/system-clock.ts';
 import { UsageError } from '../usage-error.ts';
-import { type HealthView, statusTable } from './status-table.ts';
+import { type HealthView, onlyFailing, statusTable } from './status-table.ts';
 
 export const STATUS_USAGE = `Usage: outband status [flags]
 
@@ -64,7 +64,7 @@ async function show({ endpoint = API, tokenFile, failing, json }: Flags): Promis
     throw new OutbandError('agent_unreachable', `${endpoint} answered ${status}`, hint === undefined ? {} : { hint });
   }
   const health = JSON.parse(text) as HealthView;
-  if (json) return JSON.stringify({ version: 1, ...health });
+  if (json) return JSON.stringify({ version: 1, ...(failing ? onlyFailing(health) : health) });
   return statusTable(health, process.stdout.columns ?? DEFAULT_WIDTH, failing);
 }
 

@@ -9,7 +9,7 @@ import type { Path } from './yaml-file.ts';
 type Report = (path: Path, part: 'key' | 'value', code: ErrorCode, message: string, subject?: Path) => void;
 
 interface CheckOptions {
-  readonly service: ServiceConfig;
+  readonly service: Pick<ServiceConfig, 'extensions' | 'pipelines'>;
   readonly named: ReadonlyMap<ComponentKind, ReadonlySet<string>>;
   readonly components: ReadonlyMap<ComponentKind, ReadonlyMap<string, ConfiguredComponent>>;
   readonly report: Report;
@@ -34,6 +34,9 @@ export function checkReferences({ service, named, components, report }: CheckOpt
     const known = named.get('extension')!;
     if (!known.has(key)) {
       const message = `references extension "${key}" which is not configured${hint(key, known)}`;
+      report(['service', 'extensions', index], 'value', 'config_reference', message, ['service', 'extensions']);
+    } else if (extensions.indexOf(key) !== index) {
+      const message = `references extension "${key}" multiple times`;
       report(['service', 'extensions', index], 'value', 'config_reference', message, ['service', 'extensions']);
     }
   }

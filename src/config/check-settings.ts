@@ -34,7 +34,7 @@ export function checkSettings<T>(
   settings: unknown,
   references: References,
 ): { readonly value: T } | { readonly problems: readonly SettingsProblem[] } {
-  let input: unknown = withoutNulls(settings) ?? {};
+  let input: unknown = withTextHeaders(withoutNulls(settings) ?? {}, references);
   let result = schema.safeParse(input);
   if (!result.success) {
     for (const issue of result.error.issues) {
@@ -44,13 +44,19 @@ export function checkSettings<T>(
     }
     result = schema.safeParse(input);
   }
+  const unset = [...references].flatMap(([key, { reference, text }]): SettingsProblem[] => {
+    const path = JSON.parse(key) as Path;
+    if (text !== undefined || !isHeader(path)) return [];
+    return [{ path, part: 'value', code: 'config_source', message: `${reference} is not set` }];
+  });
+  if (result.success && unset.length > 0) return { problems: unset };
   if (result.success) return { value: result.data };
   const { issues } = result.error;
   const misspelled = new Set(issues.flatMap((issue) => keysMeant(issue, schema)));
   const real = issues.filter(
     ({ path }) => valueAt(input, path as Path) !== undefined || !misspelled.has(pathKey(path as Path)),
   );
-  return { problems: real.flatMap((issue) => explain(issue, schema, input, references)) };
+  return { problems: [...real.flatMap((issue) => explain(issue, schema, input, references)), ...unset] };
 }
 
 /** Where the keys would stand that unknown keys were probably meant to be: those are not missing, they are misspelled. */
@@ -96,6 +102,19 @@ function misplaced(key: string, schema: z.ZodType, path: Path): string | undefin
   const names = path.filter((step) => typeof step === 'string');
   const isAbove = names.length > 0 && keysAt(schema, path.slice(0, path.lastIndexOf(names.at(-1)!))).includes(key);
   return isAbove ? `(${key} belongs beside ${names.at(-1)}, not in it)` : undefined;
+}
+
+function isHeader(path: Path): boolean {
+  return path.length > 1 && path.at(-2) === 'headers';
+}
+
+/** Values of headers are texts, whatever they look like. */
+function withTextHeaders(settings: unknown, references: References): unknown {
+  return [...references].reduce((input, [key, { text }]) => {
+    const path = JSON.parse(key) as Path;
+    const isThere = isHeader(path) && valueAt(input, path.slice(0, -1)) !== undefined;
+    return isThere && text !== undefined ? replaceAt(input, path, text) : input;
+  }, settings);
 }
 
 /** `null` means "use the default" anywhere, as in the Collector. */

@@ -60,7 +60,10 @@ export function loadConfigs(
   const { position } = expansion;
   const problems: Problem[] = [];
   const report = (path: Path, part: 'key' | 'value', code: ErrorCode, message: string, subject: Path = path) =>
-    problems.push({ position: position(path, part), path: subject.join('::'), code, message });
+    problems.push({
+      ...{ position: position(path, part), path: subject.join('::'), code },
+      message: withoutValue(message, path, expansion.references, expansion.value),
+    });
 
   if (expansion.value === undefined) {
     report([], 'value', 'config_value', 'empty configuration file');
@@ -135,7 +138,8 @@ export function loadConfigs(
   }
 
   const service = check(serviceSchema, root.service, ['service']);
-  const pipelines = service ? checkReferences({ service, named, components, report }) : [];
+  // Also beside mistakes of the section itself: all are told at once.
+  const pipelines = checkReferences({ service: service ?? graphOf(root.service), named, components, report });
   if (problems.length > 0 || !service) return { problems };
 
   const warning = (path: Path, part: 'key' | 'value', code: ErrorCode, message: string) =>
@@ -200,6 +204,18 @@ export function pluginsOf(
   }));
 }
 
+/** Of a `service` section with mistakes in it: what of its graph can be read. */
+function graphOf(section: unknown): Pick<ServiceConfig, 'extensions' | 'pipelines'> {
+  const map = (value: unknown) => (kindOf(value) === 'map' ? (value as Record<string, unknown>) : {});
+  const ids = (value: unknown) => (Array.isArray(value) ? value.filter((id) => typeof id === 'string') : []);
+  const { extensions, pipelines } = map(section);
+  const lists = Object.entries(map(pipelines)).map(([key, pipeline]) => {
+    const { receivers, processors, exporters } = map(pipeline);
+    return [key, { receivers: ids(receivers), processors: ids(processors), exporters: ids(exporters) }];
+  });
+  return { extensions: ids(extensions), pipelines: Object.fromEntries(lists) };
+}
+
 type Components = ReadonlyMap<ComponentKind, ReadonlyMap<string, ConfiguredComponent>>;
 
 function aliasesUsed(components: Components): { section: string; key: string; message: string }[] {
@@ -250,6 +266,23 @@ function limitersBehindOthers(pipelines: readonly PipelineConfig[]): { path: Pat
         : [],
     ),
   );
+}
+
+/** A message never repeats a value that came by reference, or that stands in one: it may be a secret. */
+function withoutValue(message: string, path: Path, references: References, root: unknown): string {
+  const own = path.map((_, n) => references.get(pathKey(path.slice(0, path.length - n)))).find(Boolean);
+  if (own?.text === undefined) return message;
+  const value = valueAt(root, path);
+  const texts = [own.text, ...(typeof value === 'object' ? [] : [String(value)])].filter((text) => text !== '');
+  const hidden = texts.reduce(
+    (shown, text) =>
+      shown
+        .replaceAll(JSON.stringify(text), own.reference)
+        .replaceAll(`got ${text}`, `got ${own.reference}`)
+        .replaceAll(`\`${text}`, `\`${own.reference}`),
+    message,
+  );
+  return hidden.includes(own.reference) ? hidden : `${hidden} (from ${own.reference})`;
 }
 
 function below(references: References, at: Path): References {

@@ -6,13 +6,22 @@ import type { YamlFile } from './yaml-file.ts';
  * @throws Error with what is wrong about it
  */
 export function parseOverride(text: string): YamlFile {
-  const name = `--set ${text}`;
   const equals = text.indexOf('=');
-  if (equals < 0) throw new Error(`${name}: missing equal sign`);
+  if (equals < 0) throw new Error(`--set ${text}: missing equal sign`);
+  // Without its value: that may be a secret.
+  const name = `--set ${text.slice(0, equals)}`;
   const steps = text.slice(0, equals).replaceAll('::', '.').split('.');
   if (steps.some((step) => step.trim() === '')) throw new Error(`${name}: a part of the key is empty`);
-  let value: unknown = parse(text.slice(equals + 1), { schema: 'core', maxAliasCount: 0 });
+  let value = read(name, text.slice(equals + 1));
   for (const step of steps.toReversed()) value = { [step.trim()]: value };
   // Nobody counts lines in an argument.
   return { name, value, problems: [], position: () => ({ file: name, line: 0, column: 0 }) };
+}
+
+function read(name: string, text: string): unknown {
+  try {
+    return parse(text, { schema: 'core', maxAliasCount: 0 });
+  } catch {
+    throw new Error(`${name}: the value is not YAML; put quotes around a text`);
+  }
 }

@@ -47,7 +47,7 @@ export function parseYamlFile(name: string, text: string): YamlFile {
   );
   let value: unknown;
   try {
-    if (problems.length === 0) value = document.toJS({ maxAliasCount: MAX_ALIASES });
+    if (problems.length === 0) value = document.toJS({ maxAliasCount: MAX_ALIASES + 1 });
   } catch (error) {
     return failed(String((error as Error).message));
   }

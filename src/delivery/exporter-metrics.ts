@@ -1,6 +1,6 @@
 import type { Meter } from '@opentelemetry/api';
 import type { MetricDoc } from '../component/metric-doc.ts';
-import type { DeadLetterReason } from '../component/storage.ts';
+import { DEAD_LETTER_REASONS, type DeadLetterReason } from '../component/storage.ts';
 import type { QueueFigures } from './queue.ts';
 import { HOLD_REASONS } from './send-gate.ts';
 
@@ -175,6 +175,7 @@ export function exporterMetrics(
   const sent = counter(docs.sent);
   sent(0);
   for (const reason of DROP_REASONS) dropped(0, { reason });
+  if (unit === 'log_records') for (const reason of DEAD_LETTER_REASONS) enqueued(0, { reason });
   const sizes = (doc: MetricDoc, boundaries: number[]) => {
     const made = meter.createHistogram(doc.name, { ...doc, advice: { explicitBucketBoundaries: boundaries } });
     return (value: number) => made.record(value, typed);

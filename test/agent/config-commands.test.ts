@@ -73,7 +73,7 @@ test('a mistake is told where it was made: in the file that said it last, or in 
   const { code, stderr } = await cli(args, { cwd, env });
   assert.equal(code, 1);
   assert.deepEqual(stderr.trim().split('\n'), [
-    '--set receivers.bmc_logs.request_timeout=7  receivers::bmc_logs::request_timeout: expected a duration, got 7 (did you mean "7s"?)',
+    '--set receivers.bmc_logs.request_timeout  receivers::bmc_logs::request_timeout: expected a duration, got 7 (did you mean "7s"?)',
     "b.yaml:3:12  receivers::bmc_logs::shard: expected type 'int', got 'string'",
     'b.yaml:4:5  receivers::bmc_logs: has invalid keys: sharf (did you mean "shard"?)',
     '3 errors in the configuration',

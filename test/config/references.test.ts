@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { builtins } from '../../src/builtins.ts';
 import { loadConfig } from '../../src/config/load.ts';
+import { formatProblems } from '../../src/config/problem.ts';
 import { expandReferences } from '../../src/config/references.ts';
 
 const env: Record<string, string> = {
@@ -82,4 +83,25 @@ service: { extensions: [scheduler], pipelines: { logs: { receivers: [bmc_logs], 
   ]);
   assert.deepEqual(warnings(yaml('${file:pw}'), undefined), []);
   assert.deepEqual(warnings(yaml('${env:PW}'), '0644'), []);
+});
+
+test('a value that came by reference stands in no message, of whatever setting, nor does one inside it', () => {
+  const read = loadConfig(
+    'x.yaml',
+    `
+receivers: { bmc_logs: { endpoints: "\${env:SEC}", request_timeout: "\${env:SEC}", shard: "\${env:NUMBER}", storage: "\${env:SEC}" } }
+exporters:
+  otlp_http: { endpoint: "\${env:SEC}", headers: { a: "\${env:NUMBER}", b: "\${env:UNSET}" }, sending_queue: { sizer: "\${env:SEC}", batch: "\${env:MAP}" } }
+service: { pipelines: { logs: { receivers: [bmc_logs], exporters: ["\${env:SEC}"] } } }
+`,
+    builtins,
+    { env: (name) => ({ SEC: 'hunter2', NUMBER: '-47', MAP: '{ min_size: hunter3 }' })[name], file: () => '' },
+  );
+  assert.ok('problems' in read);
+  const text = formatProblems(read.problems);
+  assert.doesNotMatch(text, /hunter|47/);
+  assert.match(text, /request_timeout: expected a duration, got \$\{env:SEC\}/);
+  assert.match(text, /headers::b: \$\{env:UNSET\} is not set/);
+  assert.match(text, /references exporter \$\{env:SEC\} which is not configured/);
+  assert.doesNotMatch(text, /headers::a/, 'a header that looks like a number is a text');
 });

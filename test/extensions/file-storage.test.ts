@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, readdir, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, lchown, mkdir, readdir, rename, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
@@ -47,11 +47,24 @@ test('files and directory are for their owner only, and a directory that others 
   await assert.rejects(startStorage(t, directory), { hint: `chmod 600 ${join(directory, 'outband.db')}` });
 });
 
-test('symbolic links are refused, and a directory that must exist is named', async (t) => {
+test('a link of this user or of root is followed, one of somebody else is refused, and so is one in place of a file', async (t) => {
   const home = await temporaryDirectory(t);
-  await mkdir(join(home, 'real'), { mode: 0o700 });
-  await symlink(join(home, 'real'), join(home, 'link'));
-  await assert.rejects(startStorage(t, join(home, 'link')), /is a symbolic link/);
+  const [real, link] = [join(home, 'real'), join(home, 'link')];
+  await mkdir(real, { mode: 0o700 });
+  await symlink(real, link);
+  // As systemd makes it for a dynamic user.
+  await (await startStorage(t, link)).storage.shutdown();
+  if (process.getuid?.() === 0) {
+    await lchown(link, 1_000, 1_000);
+    await assert.rejects(startStorage(t, link), /is a symbolic link/);
+  }
+  await rename(join(real, 'outband.db'), join(home, 'elsewhere'));
+  await symlink(join(home, 'elsewhere'), join(real, 'outband.db'));
+  await assert.rejects(startStorage(t, real), /outband\.db" is a symbolic link/);
+});
+
+test('a directory that must exist is named', async (t) => {
+  const home = await temporaryDirectory(t);
   const missing = join(home, 'missing');
   await assert.rejects(startStorage(t, missing, { create_directory: false }), {
     message: `directory: "${missing}" does not exist`,

@@ -50,6 +50,12 @@ for (const [file, workload] of [
     const ports = new Map(container.ports.map((port: Manifest) => [port.name, port.containerPort]));
     assert.equal(ports.get('health'), healthPort);
     assert.equal(ports.get('metrics'), config.service.telemetry.metrics.readers[0]!.pull!.exporter.prometheus.port);
+    // Whoever scrapes is not on this pod.
+    assert.equal(config.service.telemetry.metrics.readers[0]!.pull!.exporter.prometheus.host, '0.0.0.0');
+    const store = config.extensions.get('file_storage')?.config as { directory: string } | undefined;
+    const volume = container.volumeMounts.find(({ name }: Manifest) => name === 'state')?.mountPath;
+    // A volume belongs to root and its group: the agent makes a directory of its own below it.
+    if (store) assert.ok(store.directory.startsWith(`${volume}/`), store.directory);
     assert.equal(container.livenessProbe.httpGet.path, '/livez');
     assert.equal(container.readinessProbe.httpGet.path, '/readyz');
     assert.deepEqual([pod.securityContext.runAsNonRoot, pod.securityContext.runAsUser], [true, 10_001]);
@@ -80,6 +86,7 @@ test('the image runs what is built, on the Node that is tested, and not as root'
   const text = read('deploy/docker/Dockerfile');
   const major = PACKAGE.devDependencies.node.split('.')[0];
   for (const [, tag] of text.matchAll(/^FROM node:(\d+)-slim/gm)) assert.equal(tag, major);
+  assert.match(text, /^RUN install -d -m 0700 -o (\d+) -g \1 \/var\/lib\/outband$/m);
   assert.match(text, /^USER \d+:\d+$/m);
   assert.match(text, /^ENTRYPOINT \["node", "\/app\/dist\/src\/main\.js"\]$/m);
   assert.match(text, /^HEALTHCHECK .*CMD \["node", "\/app\/dist\/src\/main\.js", "status", "--check"\]$/m);
@@ -89,7 +96,7 @@ test('the image runs what is built, on the Node that is tested, and not as root'
   for (const path of allowed) assert.ok(existsSync(join(ROOT, path)), path);
   for (const [, path] of text.matchAll(/\/src\/([\w.-]+\.(?:json|yaml)|LICENSE)/g))
     assert.ok(allowed.includes(path!), path);
-  for (const needed of ['src', 'receivers', 'exporters', 'tsconfig.build.json'])
+  for (const needed of ['src', 'receivers', 'exporters', 'scripts', 'tsconfig.build.json'])
     assert.ok(allowed.includes(needed), needed);
 });
 

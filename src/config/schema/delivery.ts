@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { ExtensionReference } from '../../component/factory.ts';
-import { bool, count, duration, oneOf, positiveInt, text } from './values.ts';
+import { bool, count, duration, oneOf, positiveInt, text, wrongType } from './values.ts';
 
 export interface DeliveryDefaults {
   /** Time for one attempt. */
@@ -52,7 +52,7 @@ function queue(defaults: DeliveryDefaults) {
       .prefault(defaults.queue)
       .describe('Without a queue each batch is sent as it comes, and its result is the answer to its source.'),
     num_consumers: z
-      .int({ error: "expected type 'int'" })
+      .int({ error: wrongType('int') })
       .check(
         z.gt(0, { error: '`num_consumers` must be positive' }),
         z.lte(256, { error: 'must not be greater than 256' }),
@@ -60,7 +60,7 @@ function queue(defaults: DeliveryDefaults) {
       .prefault(10)
       .describe('Requests in flight at once.'),
     queue_size: z
-      .int({ error: "expected type 'int'" })
+      .int({ error: wrongType('int') })
       .check(z.gt(0, { error: '`queue_size` must be positive' }))
       .optional()
       .describe(

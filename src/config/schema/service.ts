@@ -1,8 +1,13 @@
 import { z } from 'zod';
 import { METRIC_LEVELS } from '../../component/metric-doc.ts';
-import { bool, count, duration, oneOf, positiveInt, secret, text } from './values.ts';
+import { bool, count, duration, oneOf, positiveInt, secret, text, wrongType } from './values.ts';
 
-const idList = () => z.array(text(), { error: "expected type 'slice'" });
+/** Ids as they are written elsewhere: without blanks around them and their slash. */
+const idList = () =>
+  z.array(
+    text().transform((id) => id.trim().replace(/\s*\/\s*/, '/')),
+    { error: wrongType('slice') },
+  );
 
 const pipeline = z.strictObject({
   receivers: idList().prefault([]).describe('Receivers that feed this pipeline; at least one.'),

@@ -118,7 +118,8 @@ export function secret() {
 
 type IssueInput = { readonly input?: unknown };
 
-function wrongType(expected: string) {
+/** The Collector's sentence about a value of another type. */
+export function wrongType(expected: string) {
   return ({ input }: IssueInput): string =>
     input === undefined || input === null ? 'is required' : `expected type '${expected}', got '${kindOf(input)}'`;
 }

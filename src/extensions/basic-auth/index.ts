@@ -15,6 +15,7 @@ const schema = z.strictObject({
 
 export default defineExtension({
   type: 'basic_auth',
+  aliases: ['basicauth'],
   summary: 'Gives exporters and receivers the account of HTTP Basic.',
   stability: 'beta',
   schema,

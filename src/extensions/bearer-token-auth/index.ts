@@ -23,6 +23,7 @@ const schema = z
 
 export default defineExtension({
   type: 'bearer_token_auth',
+  aliases: ['bearertokenauth'],
   summary: 'Gives exporters a token for their requests.',
   stability: 'beta',
   schema,

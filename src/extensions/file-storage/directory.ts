@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, readdirSync, type Stats, statfsSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, realpathSync, type Stats, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describeError, OutbandError } from '../../component/errors.ts';
 import { makeDirectory } from '../../component/make-directory.ts';
@@ -26,7 +26,7 @@ export function prepareDirectory(directory: string, create: boolean): readonly s
       });
     make(directory);
   }
-  check(directory, lstatSync(directory), 'directory');
+  check(directory, lstatSync(placeOf(directory)), 'directory');
   for (const name of readdirSync(directory).filter((one) => OUR_FILES.test(one))) {
     const path = join(directory, name);
     const stats = lstatSync(path, { throwIfNoEntry: false });
@@ -40,6 +40,13 @@ export function prepareDirectory(directory: string, create: boolean): readonly s
       hint: 'use a local disk: SQLite needs shared memory and locks that a network file system does not give',
     });
   return type === FUSE ? [`"${directory}" is on FUSE; whether it keeps what it has synced is up to it`] : [];
+}
+
+/** Where a link leads that nobody but root or this user can turn elsewhere: systemd makes one for a dynamic user. */
+function placeOf(directory: string): string {
+  const stats = lstatSync(directory);
+  const isTrusted = stats.uid === 0 || stats.uid === process.getuid?.();
+  return stats.isSymbolicLink() && isTrusted ? realpathSync(directory) : directory;
 }
 
 function make(directory: string): void {

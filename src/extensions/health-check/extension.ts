@@ -9,6 +9,8 @@ import { aggregate, groupsOf } from './status-tree.ts';
 /** What a client may take, in milliseconds, bytes and connections: this port is open to whoever probes. */
 const HEADERS_TIMEOUT_MS = 5_000;
 const REQUEST_TIMEOUT_MS = 10_000;
+/** Node looks for clients that are too slow this often. */
+const SLOW_CLIENT_CHECK_MS = 500;
 const MAX_HEADER_BYTES = 16 * 1024;
 const MAX_CONNECTIONS = 100;
 /** What the Collector prints for "never". */
@@ -40,7 +42,10 @@ export class HealthCheck implements Component {
     const { endpoint } = this.#config;
     const colon = endpoint.lastIndexOf(':');
     const server = createServer(
-      { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS },
+      {
+        ...{ maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS },
+        connectionsCheckingInterval: SLOW_CLIENT_CHECK_MS,
+      },
       (request, response) => void this.#answer(request, response),
     );
     server.maxConnections = MAX_CONNECTIONS;
