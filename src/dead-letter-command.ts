@@ -60,7 +60,7 @@ function list(tool: DeadLetterTool, filter: DeadLetterFilter, limit: number, jso
   const rows = [...tool.list(filter, limit)];
   if (json) {
     const { stdout } = process;
-    stdout.write(`${JSON.stringify({ totals, records: rows.map(summary) })}\n`);
+    stdout.write(`${JSON.stringify({ version: 1, totals, records: rows.map(summary) })}\n`);
     return;
   }
   for (const { exporter, reason, records, bytes, oldest_ms, newest_ms } of totals)
@@ -97,7 +97,7 @@ async function change(
   const { done, kept } = await tool.change({ action, filter, allowDuplicates: flags['allow-duplicates'] ?? false });
   const what = action === 'redrive' ? 'put back into the queue' : 'dropped';
   const left = Object.entries(kept);
-  if (flags.json) process.stdout.write(`${JSON.stringify({ [action]: done, kept })}\n`);
+  if (flags.json) process.stdout.write(`${JSON.stringify({ version: 1, [action]: done, kept })}\n`);
   else {
     print(done === 0 && left.length === 0 ? '0 matched' : `${done} ${what}`);
     for (const [reason, records] of left)

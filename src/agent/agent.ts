@@ -160,7 +160,14 @@ class RunningAgent implements Agent {
     this.#hosts.rearrange(after.pipelines);
     for (const key of start.receivers)
       await bring(`receiver ${key}`, (config) => graph.addReceiver(config, key), stop.receivers.includes(key));
-    this.#config = after;
+    // What runs with its old settings differs from what was asked for: the next reload tries it again.
+    const old = new Set(kept.map(({ name }) => name));
+    this.#config = {
+      ...after,
+      extensions: withOld(after.extensions, before.extensions, (key) => old.has(`extension ${key}`)),
+      exporters: withOld(after.exporters, before.exporters, (key) => old.has(`exporter ${key}`)),
+      receivers: withOld(after.receivers, before.receivers, (key) => old.has(`receiver ${key}`)),
+    };
     return { replaced, kept };
   }
 
@@ -234,4 +241,12 @@ class RunningAgent implements Agent {
     const late = aborted(signal).then(() => this.#clock.sleep(LAST_MOMENT_MS));
     return Promise.race([work.then(() => true), late.then(() => false)]);
   }
+}
+
+function withOld<Value>(
+  after: ReadonlyMap<string, Value>,
+  before: ReadonlyMap<string, Value>,
+  isOld: (key: string) => boolean,
+): ReadonlyMap<string, Value> {
+  return new Map([...after].map(([key, value]) => [key, isOld(key) ? (before.get(key) ?? value) : value]));
 }

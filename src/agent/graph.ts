@@ -99,7 +99,8 @@ export class Graph {
     const processors: Node[] = [];
     for (const processor of spec.processors.toReversed()) {
       const { id, factory, config: settings } = config.processors.get(processor)!;
-      const host = this.#hosts.make('processor', processor);
+      const where = { 'otelcol.pipeline.id': key, 'otelcol.signal': spec.signal };
+      const host = this.#hosts.make('processor', processor, where);
       const ends = processorEnds(host.meter, host.clock, processor);
       const component = factory.create({ id, config: settings, host, next: ends.outgoing(next) });
       processors.push({ name: `processor ${processor} of ${key}`, component, host });

@@ -118,9 +118,10 @@ export class HostMaker {
     return undefined;
   }
 
-  make(kind: ComponentKind, key: string): AgentHost {
+  /** @param more attributes of its log lines, such as the pipeline of a processor */
+  make(kind: ComponentKind, key: string, more: Readonly<Record<string, string>> = {}): AgentHost {
     const { clock, random, logs, metrics, configDirectory } = this.#surroundings;
-    const logger = logs.logger({ 'otelcol.component.id': key, 'otelcol.component.kind': kind });
+    const logger = logs.logger({ 'otelcol.component.id': key, 'otelcol.component.kind': kind, ...more });
     const extension = (id: string): Component => {
       const found = this.#extensions.get(id.trim().replace(/\s*\/\s*/, '/'));
       if (!found) throw new OutbandError('config_reference', `extension "${id}" is not running`);

@@ -36,6 +36,8 @@ export interface ReloaderOptions {
 export class Reloader {
   readonly #options: ReloaderOptions;
   #current: ReadConfig;
+  /** Whether no component runs with older settings than it says. */
+  #isInForce = true;
   #running: Promise<void> = Promise.resolve();
   /** What the last look saw. */
   #seen: string | undefined;
@@ -83,7 +85,7 @@ export class Reloader {
     this.#failed = this.#seen;
     try {
       const read = await readConfig(flags);
-      if (isDeepStrictEqual(read.merged, this.#current.merged)) {
+      if (this.#isInForce && isDeepStrictEqual(read.merged, this.#current.merged)) {
         this.#current = read;
         logger.info('The configuration is as it was');
         return onOutcome('unchanged');
@@ -95,6 +97,7 @@ export class Reloader {
       }
       const { replaced, kept } = await agent.reload(read.config);
       this.#current = read;
+      this.#isInForce = kept.length === 0;
       this.#failed = undefined;
       onReloaded(read);
       for (const { name, error } of kept)

@@ -186,6 +186,12 @@ test('what cannot start with its new settings runs with the old ones, and the re
   assert.equal(((await page.json()) as { endpoints: number }).endpoints, 1);
   fleet.bmc(0).append();
   await sink.waitFor(({ unique }) => unique === 1);
+  // The same again, when nothing is in its way any more: that component alone is tried.
+  taken.close();
+  await once(taken, 'close');
+  const again = await agent.goOver(yaml([receiver(0, ', include_oem: false')], 'timeout: 20s', `127.0.0.1:${port}`));
+  assert.deepEqual([again.replaced, again.kept], [['extension monitoring_api'], []]);
+  assert.equal((await fetch(`http://127.0.0.1:${port}/api/monitoring/bmc`)).status, 200);
 });
 
 test('files are looked at by content; a mistake leaves the old configuration at work, and is told once', async (t) => {

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import type { Component, ConfigView, Host } from '../../component/component.ts';
 import { OutbandError } from '../../component/errors.ts';
 import type { HealthCheckConfig } from './index.ts';
-import { aggregate, groupsOf } from './status-tree.ts';
+import { aggregate, aggregateOne, groupsOf } from './status-tree.ts';
 
 /** What a client may take, in milliseconds, bytes and connections: this port is open to whoever probes. */
 const HEADERS_TIMEOUT_MS = 5_000;
@@ -125,9 +125,11 @@ export class HealthCheck implements Component {
     const wanted = query.get('pipeline');
     const one = wanted === null ? undefined : groups[`pipeline:${wanted}`];
     if (wanted !== null && !one) return { status: 404, body: 'there is no such pipeline\n' };
-    const isVerbose = query.has('verbose');
-    const shown = one ? Object.fromEntries(one.map((status) => [`${status.kind}:${status.id}`, [status]])) : groups;
-    const { httpStatus, node } = aggregate(shown, rules, this.#host.clock.now(), isVerbose);
+    const isVerbose = query.has('verbose') && query.get('verbose') !== 'false';
+    const now = this.#host.clock.now();
+    const { httpStatus, node } = one
+      ? aggregateOne(one, rules, now, isVerbose)
+      : aggregate(groups, rules, now, isVerbose);
     const body = {
       ...{ start_time: iso(agent.startedAt), ...node },
       ...(agent.config && { attributes: { config: configAttribute(agent.config) } }),

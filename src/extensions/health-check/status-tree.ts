@@ -58,6 +58,18 @@ export function aggregate(
   return { httpStatus: httpStatusOf(worst, node.healthy), node };
 }
 
+/** As {@link aggregate}, of one group: its components stand right below it. */
+export function aggregateOne(
+  group: readonly StatusOf[],
+  rules: HealthRules,
+  now: bigint,
+  isVerbose: boolean,
+): StatusReport {
+  const { components, ...own } = groupNode(group, rules, now);
+  const node = { ...own, ...(isVerbose && { components }) } as StatusNode;
+  return { httpStatus: httpStatusOf(worstOf(group), node.healthy), node };
+}
+
 /** Components by what they belong to: `extensions`, and each pipeline. */
 export function groupsOf({ pipelines }: AgentView, statuses: readonly StatusOf[]): Record<string, readonly StatusOf[]> {
   const of = (kind: StatusOf['kind'], ids: readonly string[]) =>
