@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -28,19 +30,22 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
     assert.equal(code, 0);
   });
 
-test('a demo that was killed hard leaves no process behind', async () => {
+test('a demo that was killed hard leaves no process behind, and no state', async () => {
   const demo = spawn(process.execPath, [START], { stdio: ['ignore', 'pipe', 'inherit'] });
   const ready = createInterface({ input: demo.stdout });
   for await (const line of ready) if (line.startsWith('published')) break;
   const children = await childrenOf(demo.pid!);
   assert.equal(children.length, 4);
+  const environments = await Promise.all(children.map((pid) => readFile(`/proc/${pid}/environ`, 'utf8')));
+  const [, state] = /(?:^|\0)STATE_DIRECTORY=([^\0]+)/.exec(environments.join('\0'))!;
+  assert.ok(existsSync(state!));
   demo.kill('SIGKILL');
   await once(demo, 'exit');
   for (const pid of children) await gone(pid);
+  assert.ok(!existsSync(state!), state);
 });
 
 async function childrenOf(pid: number): Promise<number[]> {
-  const { readFile } = await import('node:fs/promises');
   const list = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
   return list.trim().split(' ').filter(Boolean).map(Number);
 }
