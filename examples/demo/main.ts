@@ -20,7 +20,7 @@ const BACKENDS = 5;
 const ENTRIES_PER_SECOND = 10;
 const REPORT_EVERY_MS = 2_000;
 /** Longest wait for what the BMCs still hold, after the last entry was written. */
-const DRAIN_MS = 10_000;
+const DRAIN_MS = 40_000;
 const PASSWORD = 'demo';
 
 interface Counts {
@@ -177,7 +177,7 @@ async function runDemo(): Promise<void> {
       at: 30_000,
       what: 'The sink answers 503 for 8 s, and the agent is killed meanwhile and started anew: nothing may be lost.',
       run: async () => {
-        const healed = post(`${otlp.control}/fault?status=503&seconds=8`);
+        const healed = post(`${otlp.control}/fault?status=503&seconds=8`).catch(() => {});
         await sleep(3_000);
         if (stopped.signal.aborted) return;
         agent.process.kill('SIGKILL');

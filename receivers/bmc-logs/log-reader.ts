@@ -288,7 +288,7 @@ export class LogReader {
       return false;
     const key = contentKey(entry, twins);
     const isTold = [...this.#cursors.values()].some((other) => other !== cursor && other.hasContent(key));
-    if (!isTold) return false;
+    if (!isTold && !this.#options.ledger.joinCopy(entry)) return false;
     cursor.mark(entry, link, twins);
     events.entry({ deduplicated: 'cross_log' }, 'poll');
     return true;

@@ -164,6 +164,7 @@ export class StreamReader {
           if (key !== undefined) replayKeys.add(key);
           if (replayed) events.entry({ deduplicated: 'replay' }, 'sse');
           else if (this.#toldByLog(item.what)) events.entry({ deduplicated: 'stream_join' }, 'sse');
+          else if (this.#isCopy(item.what)) events.entry({ deduplicated: 'cross_log' }, 'sse');
           else fresh.push(item);
         }
       }
@@ -184,6 +185,12 @@ export class StreamReader {
     const service = joined?.service ?? what.service;
     if (service !== undefined) onCovered(service);
     return joined !== undefined || knows(what);
+  }
+
+  /** Another log holds the same, and it was sent from there. */
+  #isCopy(what: Happening): boolean {
+    const { config, ledger } = this.#options;
+    return config.dedupe_across_logs && what.time.epochNanos !== undefined && ledger.joinCopy(what);
   }
 
   #record(item: Told | Unreadable): ReadableLogRecord {

@@ -105,8 +105,13 @@ export const EXPORTER_METRICS: readonly MetricDoc[] = [
   ...[DLQ_SIZE, DLQ_BYTES, DLQ_CAPACITY, DLQ_AGE, DLQ_ENQUEUED, DLQ_REDRIVEN, DLQ_EVICTED],
 ];
 
+/** What left an exporter while this process lives, per signal: it outlives a replacement of the exporter, as its counters do. */
+const left = new WeakMap<object, Map<string, number>>();
+
 /** What is read when somebody looks at the numbers. */
 export interface ExporterReadings {
+  /** The own metrics that the counters belong to. */
+  readonly process: object;
   readonly figures: () => QueueFigures;
   readonly requests: () => number;
   readonly held: () => string | undefined;
@@ -150,7 +155,13 @@ export function exporterMetrics(
   const updown = (doc: MetricDoc, value: () => number) =>
     meter.createObservableUpDownCounter(doc.name, doc).addCallback((result) => result.observe(value(), labels));
 
-  sum(docs.accepted, () => read.figures().accepted);
+  const gone = left.get(read.process) ?? new Map<string, number>();
+  left.set(read.process, gone);
+  const key = `${exporter} ${unit}`;
+  // What a former queue of this exporter took and this one does not hold has left: so the books balance over a reload.
+  const before = gone.get(key) ?? 0;
+  const leave = (count: number) => gone.set(key, (gone.get(key) ?? 0) + count);
+  sum(docs.accepted, () => before + read.figures().accepted);
   sum(docs.recovered, () => read.figures().recovered);
   updown(docs.queued, () => read.figures().queued);
   updown(docs.inFlight, () => read.figures().inFlight);
@@ -172,7 +183,11 @@ export function exporterMetrics(
   const coalesced = counter(COALESCED);
   const [enqueued, redriven, evicted] = [counter(DLQ_ENQUEUED), counter(DLQ_REDRIVEN), counter(DLQ_EVICTED)];
   // Series that are watched are there from the start, at 0.
-  const sent = counter(docs.sent);
+  const countSent = counter(docs.sent);
+  const sent = (count: number) => {
+    leave(count);
+    countSent(count);
+  };
   sent(0);
   for (const reason of DROP_REASONS) dropped(0, { reason });
   if (unit === 'log_records') for (const reason of DEAD_LETTER_REASONS) enqueued(0, { reason });
@@ -195,6 +210,7 @@ export function exporterMetrics(
     sendFailed: (count, type, permanent) => failed(count, { 'error.type': type, 'error.permanent': permanent }),
     enqueueFailed: (count, type) => refused(count, { 'error.type': type }),
     dropped(count, reason) {
+      leave(count);
       dropped(count, { reason });
       if (reason === 'coalesced') coalesced(count);
     },

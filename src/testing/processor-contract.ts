@@ -60,7 +60,7 @@ export function processorRules(options: ProcessorContractOptions): Rules {
     'acknowledges only what was acknowledged behind it': async (t) => {
       const { start, give, next } = scene(t);
       await start();
-      let release = () => {};
+      let release: (() => void) | undefined;
       next.answer = () =>
         new Promise((resolve) => {
           release = resolve;
@@ -71,7 +71,8 @@ export function processorRules(options: ProcessorContractOptions): Rules {
       });
       await new Promise((resolve) => setImmediate(resolve));
       assert.equal(isAcknowledged, false);
-      release();
+      await until('it calls what is behind it', () => release !== undefined);
+      release!();
       await given;
     },
 

@@ -25,7 +25,13 @@ export function batch(...bodies: string[]): LogBatch {
   return Object.freeze({
     resource: RESOURCE,
     scope: SCOPE,
-    records: Object.freeze(bodies.map(record)),
+    records: Object.freeze(bodies.map((body) => deepFrozen(record(body)))),
     origin: Object.freeze({ receiver: 'test', target: 'test' }),
   });
+}
+
+/** Down to its attributes; not the resource, which computes its own when it is asked. */
+function deepFrozen(one: ReadableLogRecord): ReadableLogRecord {
+  Object.freeze(one.attributes);
+  return Object.freeze(one);
 }

@@ -8,6 +8,7 @@ import { test } from 'node:test';
 import { planReload } from '../../src/agent/reload-plan.ts';
 import { builtins } from '../../src/builtins.ts';
 import { loadConfig } from '../../src/config/load.ts';
+import { settle } from '../../src/testing/fake-clock.ts';
 import { startBmcFleet } from '../simulators/bmc/fleet.ts';
 import { startOtlpSink } from '../simulators/otlp-sink/sink.ts';
 import { startAgentProcess } from '../support/agent-process.ts';
@@ -157,6 +158,10 @@ test('a hundred reloads under load: nothing lost, nothing doubled', async (t) =>
   await sink.waitFor(({ unique }) => unique >= published);
   assert.equal(sink.unique, published);
   assert.equal(sink.records.length, published);
+  // The books go on over a hundred exporters.
+  while ((await agent.metric('otelcol_exporter_sent_log_records')) < published) await settle();
+  const { accepted, recovered } = await agent.books('otlp_http');
+  assert.equal(accepted + recovered, published);
 });
 
 test('what cannot start with its new settings runs with the old ones, and the rest goes over', async (t) => {

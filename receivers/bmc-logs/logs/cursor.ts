@@ -303,13 +303,18 @@ export class ServiceCursor {
       }
       return this.#isBelowFloor(entry) ? 'below_floor' : 'new';
     }
-    if (entry.uri !== undefined && entry.uri === this.#probe && this.#linked.get(entry.uri)?.base === base)
+    const isChanged = revision !== wordOf(entry.revision, 0);
+    // Without a time, the same number and name may be another entry after a clear.
+    const isSame = !isChanged || entry.time.epochNanos !== undefined;
+    if (entry.uri !== undefined && entry.uri === this.#probe && isSame && this.#linked.get(entry.uri)?.base === base)
       this.#probe = undefined;
-    if (revision !== wordOf(entry.revision, 0)) return 'updated';
+    if (isChanged) return 'updated';
     this.#bases.touch(base, this.#wholeReads);
     const content = contentKey(entry, twins);
     const owner = this.#contents.valueOf(content);
     if (owner === undefined) {
+      // Told, since it may be another one: what has neither time nor arguments says only by its text who it is.
+      if (twins.content === 0 && entry.time.epochNanos === undefined) return 'updated';
       this.#contents.put(content, this.#wholeReads, secondsOf(entry), wordOf(base, 0));
       return twins.content === 0 ? 'reworded' : 'known';
     }

@@ -23,6 +23,8 @@ export interface Pending {
   readonly service: string | undefined;
   /** The other telling has come. */
   joined: boolean;
+  /** Services whose copy of it was dropped. */
+  readonly copies: Set<string>;
 }
 
 /**
@@ -39,11 +41,18 @@ export class JoinLedger {
     return this.#sides[what.transport === 'sse' ? 'poll' : 'sse'].take(what);
   }
 
+  /**
+   * Whether the other side has told a copy of this, of another log: some BMCs write one event into several. Each telling stands for one
+   * copy per log.
+   */
+  joinCopy(what: Happening): boolean {
+    return this.#sides[what.transport === 'sse' ? 'poll' : 'sse'].takeCopy(what, what.service);
+  }
+
   /** A read told this, and it was sent; a stream may tell it, too. */
   addRead(what: Happening): Pending {
-    const pending = { what: keysOf(what), reads: this.#reads, part: undefined, service: what.service, joined: false };
-    this.#sides.poll.add(pending);
-    return pending;
+    const pending = { what: keysOf(what), reads: this.#reads, part: undefined, service: what.service };
+    return this.#sides.poll.add(pending);
   }
 
   /**
@@ -51,7 +60,7 @@ export class JoinLedger {
    * @param part where its keys are stored
    */
   addTold(what: PendingKeys, part: StoredPart | undefined): void {
-    this.#sides.sse.add({ what, reads: this.#reads, part, service: undefined, joined: false });
+    this.#sides.sse.add({ what, reads: this.#reads, part, service: serviceOf(what.uri) });
   }
 
   /** All services were read completely. */
@@ -66,12 +75,24 @@ class PendingSet {
   readonly #byUri = new Map<string, Set<Pending>>();
   readonly #byContent = new Map<string, Set<Pending>>();
 
-  add(pending: Pending): void {
+  add(told: Omit<Pending, 'joined' | 'copies'>): Pending {
+    const pending: Pending = { ...told, joined: false, copies: new Set() };
     this.#inOrder.add(pending);
     const { uri, content } = pending.what;
     if (uri !== undefined) push(this.#byUri, uri, pending);
     push(this.#byContent, content, pending);
     if (this.#inOrder.size > MOST_PENDING) this.#remove(this.#inOrder.values().next().value!);
+    return pending;
+  }
+
+  /** @param service that holds the copy */
+  takeCopy(what: Keys, service: string | undefined): boolean {
+    if (service === undefined) return false;
+    const isCopy = ({ service: other, copies, what: told }: Pending) =>
+      other !== undefined && other !== service && !copies.has(service) && namesAgree(told, what);
+    const found = firstOf(this.#byContent.get(what.content), isCopy);
+    found?.copies.add(service);
+    return found !== undefined;
   }
 
   take(what: Keys): Pending | undefined {
@@ -118,8 +139,16 @@ function isSameEntry(a: Keys, b: Keys): boolean {
 
 /** Some BMCs name the MessageId in the event and not in the entry. Two links that differ are two entries. */
 function isSameContent(a: Keys, b: Keys): boolean {
-  const idsAgree = a.messageId === undefined || b.messageId === undefined || a.messageId === b.messageId;
-  return idsAgree && (a.uri === undefined || b.uri === undefined || a.uri === b.uri);
+  return namesAgree(a, b) && (a.uri === undefined || b.uri === undefined || a.uri === b.uri);
+}
+
+function namesAgree(a: Keys, b: Keys): boolean {
+  return a.messageId === undefined || b.messageId === undefined || a.messageId === b.messageId;
+}
+
+/** The log service of an entry, by the path of the entry. */
+function serviceOf(uri: string | undefined): string | undefined {
+  return /^(.*)\/Entries\/[^/]+$/.exec(uri ?? '')?.[1];
 }
 
 function firstOf(list: Iterable<Pending> | undefined, wanted: (pending: Pending) => boolean): Pending | undefined {

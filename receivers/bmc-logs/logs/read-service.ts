@@ -121,6 +121,7 @@ async function walk(options: ReadOptions, plan: ReadPlan, rekey: boolean): Promi
   const { client, service, cursor, budget, monotonic, pause, signal } = options;
   const unknown: UnknownEntry[] = [];
   const inThisRead = new Set<string>();
+  const knownLinks = new Set<string>();
   const twinsSeen = new Map<string, number>();
   const countTwin = (key: string) => {
     const before = twinsSeen.get(key) ?? 0;
@@ -219,7 +220,12 @@ async function walk(options: ReadOptions, plan: ReadPlan, rekey: boolean): Promi
       if (!inThisRead.has(uri)) isLoop = false;
       inThisRead.add(uri);
     }
-    for (const entry of members.known) cursor.markShown(entry, countTwin(entry.content));
+    for (const { link: known, entry } of members.known) {
+      // Two pages may show the same member.
+      if (knownLinks.has(known)) continue;
+      knownLinks.add(known);
+      cursor.markShown(entry, countTwin(entry.content));
+    }
     for (const [index, { json, link: memberLink }] of members.fetched.entries()) {
       if (index % MEMBERS_PER_SLICE === MEMBERS_PER_SLICE - 1) await pause();
       const entry = toEntry(json, memberLink, options);
@@ -333,7 +339,7 @@ interface Members {
   /** Entries that came with the page, or were fetched. */
   readonly fetched: readonly { readonly json: JsonObject; readonly link: string | undefined }[];
   /** Behind links that needed no fetch. */
-  readonly known: readonly LinkedEntry[];
+  readonly known: readonly { readonly link: string; readonly entry: LinkedEntry }[];
   /** More links than this poll may still fetch: the same page again, next time. */
   readonly cut: boolean;
   /** The first link that could not be fetched. */
@@ -347,10 +353,10 @@ async function fetchMembers(members: readonly JsonObject[], options: ReadOptions
     .filter((member) => !isOnlyLink(member))
     .map((json) => ({ json, link: undefined as string | undefined }));
   const links = members.filter(isOnlyLink).map((member) => ({ member, link: pathOfMember(base, member) }));
-  const known: LinkedEntry[] = [];
+  const known: { link: string; entry: LinkedEntry }[] = [];
   const wanted = links.filter(({ link }) => {
     const entry = link === undefined ? undefined : cursor.entryBehind(link);
-    if (entry) known.push(entry);
+    if (entry) known.push({ link: link!, entry });
     return !entry;
   });
   const now = wanted.slice(0, Math.max(0, budget.linkFetches));

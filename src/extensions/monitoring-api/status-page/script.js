@@ -5,6 +5,8 @@
 /** @typedef {{ exporter: string, signal: string, queueSize: number, queueCapacity: number, sent: number, failed: number, dropped: number }} Exporter */
 
 const REFRESH_MS = 5_000;
+/** An answer that takes longer is none. */
+const ANSWER_MS = 20_000;
 const PAGE_ROWS = 12;
 const MOST_DEAD = 6;
 const MOST_STALE = 8;
@@ -62,7 +64,7 @@ class Refused extends Error {
 async function ask(path, init = {}) {
   const known = seen.answers.get(path);
   const headers = { ...init.headers, ...(known && !init.method && { 'if-none-match': known.etag }) };
-  const answer = await fetch(path, { ...init, headers, cache: 'no-store' });
+  const answer = await fetch(path, { ...init, headers, cache: 'no-store', signal: AbortSignal.timeout(ANSWER_MS) });
   if (answer.status === 304 && known) return known.body;
   if (!answer.ok) {
     const { detail } = await answer.json().catch(() => ({ detail: answer.statusText }));
@@ -79,11 +81,14 @@ async function ask(path, init = {}) {
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let timer;
 let isAsking = false;
+/** Grows when somebody logs in or out: what was asked for before is another reader's. */
+let reader = 0;
 
 async function refresh() {
   clearTimeout(timer);
   if (document.hidden || isAsking) return;
   isAsking = true;
+  const asker = reader;
   let wait = REFRESH_MS;
   try {
     const [health, targets, overview, attestation] = await Promise.all([
@@ -92,9 +97,10 @@ async function refresh() {
       ask(`${API}/overview`),
       // Only an agent with that receiver has this page.
       ask(`${API}/attestation`).catch((error) => {
-        if (error.status !== 404) throw error;
+        if (error.status === 401) throw error;
       }),
     ]);
+    if (asker !== reader) return;
     seen.now = Date.parse(health.updatedAt);
     seen.at = performance.now();
     seen.targets = targets.targets.map(rowOf(targets.columns));
@@ -106,6 +112,7 @@ async function refresh() {
     $('age').title = `as of ${health.updatedAt}`;
     if (seen.detail !== undefined) await drawDetail();
   } catch (error) {
+    if (asker !== reader) return;
     if (error instanceof Refused && error.status === 401) return show('login');
     wait = (error instanceof Refused && error.waitMs) || REFRESH_MS;
     const why = error instanceof Refused ? error.message : 'the agent does not answer';
@@ -113,8 +120,9 @@ async function refresh() {
     trouble(`${why}.${age} Asking again in ${duration(wait)}.`);
   } finally {
     isAsking = false;
-    if (!$('login').hidden) clearTimeout(timer);
-    else timer = setTimeout(refresh, wait);
+    if (asker !== reader) void refresh();
+    else if (!$('login').hidden) clearTimeout(timer);
+    else timer = setTimeout(refresh, Math.max(wait, REFRESH_MS));
   }
 }
 
@@ -152,7 +160,7 @@ function show(which) {
   if (which === 'login') {
     trouble(undefined);
     text($('age'), '');
-    $('detail').close();
+    for (const id of ['detail', 'confirm']) $(id).close();
     if (before !== 'login') $('token').focus();
   }
 }
@@ -245,7 +253,7 @@ function draw(health, overview, attestation) {
   list($('tiles'), tiles, tile, (child, [name, value]) => {
     text(child.firstElementChild, String(name));
     text(child.lastElementChild, number(Number(value)));
-    const isBad = /open|parked|late/.test(String(name)) && Number(value) > 0;
+    const isBad = ['breakers open', 'parked', 'late'].includes(String(name)) && Number(value) > 0;
     child.lastElementChild.className = isBad ? 'bad' : '';
   });
   tell(tiles);
@@ -297,7 +305,8 @@ function wanted() {
 }
 
 function drawFleet() {
-  const types = [...new Set(seen.targets.map(({ type }) => type))].sort();
+  const chosen = $('type').value;
+  const types = [...new Set([...seen.targets.map(({ type }) => type), chosen].filter((type) => type !== ''))].sort();
   list(
     $('type'),
     ['', ...types],
@@ -307,6 +316,7 @@ function drawFleet() {
       option.value = type;
     },
   );
+  $('type').value = chosen;
   const targets = wanted();
   drawGrids(targets);
   const ordered =
@@ -345,10 +355,11 @@ function targetRow() {
 
 /** @param {readonly Target[]} targets */
 function drawGrids(targets) {
+  const [colors, width] = [palette(), $('grids').clientWidth];
   const modes = [...Map.groupBy(targets, ({ mode }) => mode)].sort(([a], [b]) => (a < b ? -1 : 1));
   list($('grids'), modes, grid, (node, [mode, members]) => {
     text(node.firstElementChild, `${mode}: ${number(members.length)}`);
-    drawGrid(node.lastElementChild, members, targets.length);
+    drawGrid(node.lastElementChild, members, targets.length, width, colors);
   });
 }
 
@@ -375,10 +386,12 @@ function grid() {
   return node;
 }
 
-/** @param {any} canvas @param {readonly Target[]} members @param {number} all */
-function drawGrid(canvas, members, all) {
+/**
+ * @param {any} canvas @param {readonly Target[]} members @param {number} all
+ * @param {number} width @param {Record<string, string>} colors
+ */
+function drawGrid(canvas, members, all, width, colors) {
   const cell = all <= 300 ? 18 : all <= 2_000 ? 12 : 8;
-  const width = canvas.clientWidth || canvas.parentElement.clientWidth;
   const columns = Math.max(1, Math.floor(width / cell));
   const height = Math.ceil(members.length / columns) * cell;
   Object.assign(canvas, { members, cell, columns });
@@ -388,7 +401,6 @@ function drawGrid(canvas, members, all) {
   canvas.height = height * scale;
   const pen = canvas.getContext('2d');
   pen.scale(scale, scale);
-  const colors = palette();
   for (const [index, target] of members.entries())
     shape(
       pen,
@@ -678,6 +690,9 @@ function drawAgent({ queue, summary }, components) {
 
 // --- one target
 
+/** The last look failed, and says so. */
+let isStale = false;
+
 /** @param {string} key */
 async function openDetail(key) {
   seen.detail = key;
@@ -740,7 +755,11 @@ async function drawDetail() {
         ),
     );
     $('actions').hidden = !seen.mayAct;
+    if (isStale) text($('action-result'), '');
+    isStale = false;
   } catch (error) {
+    isStale = true;
+    if (error instanceof Refused && error.status === 404) $('actions').hidden = true;
     text($('action-result'), error instanceof Error ? error.message : String(error));
   }
 }
@@ -768,6 +787,7 @@ $('login').addEventListener('submit', async (/** @type {Event} */ event) => {
   try {
     const headers = { 'content-type': 'application/json' };
     await ask('/api/login', { method: 'POST', headers, body: JSON.stringify({ token }) });
+    reader++;
     $('token').value = '';
     text($('login-error'), '');
     await refresh();
@@ -783,8 +803,14 @@ $('login').addEventListener('submit', async (/** @type {Event} */ event) => {
 });
 
 $('logout').addEventListener('click', async () => {
-  await ask('/api/logout', { method: 'POST' }).catch(() => {});
+  try {
+    await ask('/api/logout', { method: 'POST' });
+  } catch (error) {
+    return trouble(`You are still logged in: ${error instanceof Error ? error.message : error}.`);
+  }
+  reader++;
   seen.answers.clear();
+  clearTimeout(timer);
   show('login');
 });
 
