@@ -125,6 +125,36 @@ suite('the status page', { skip: noBrowser }, () => {
     await page.waitForSelector('#login', { state: 'visible' });
   });
 
+  test('shows nothing that was asked for before a log-out, and says when a log-out was refused', async (t) => {
+    const { page } = await inside(t);
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const asked = page.waitForRequest((request) => request.url().endsWith('/overview'));
+    await page.route('**/overview', async (route) => {
+      await held;
+      await route.continue();
+    });
+    await page.clock.runFor(5_000);
+    await asked;
+    await page.route('**/api/logout', (route) => route.abort());
+    await page.click('#logout');
+    await page.waitForSelector('#trouble', { state: 'visible' });
+    assert.match(await page.innerText('#trouble'), /^You are still logged in: /);
+    assert.equal(await page.isVisible('#login'), false);
+    await page.unroute('**/api/logout');
+    await page.click('#logout');
+    await page.waitForSelector('#login', { state: 'visible' });
+    const answered = page.waitForResponse((response) => response.url().endsWith('/overview'));
+    release();
+    await answered;
+    await page.waitForResponse((response) => response.status() === 401);
+    assert.deepEqual([await page.isVisible('#login'), await page.isVisible('#status')], [true, false]);
+    await logIn(page);
+    await page.waitForSelector('#targets tbody tr');
+  });
+
   test('needs no token where there is none, and has nothing to log out of', async (t) => {
     const { page } = await scene(t, { settings: { auth: 'none' } });
     await page.waitForSelector('#targets tbody tr');
