@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { ErrorCode } from '../component/error-codes.ts';
 import { pathKey } from './references.ts';
+import { kindOf } from './schema/values.ts';
 import { nearest, suggest } from './suggest.ts';
 import type { Path } from './yaml-file.ts';
 
@@ -35,14 +36,14 @@ export function checkSettings<T>(
   references: References,
 ): { readonly value: T } | { readonly problems: readonly SettingsProblem[] } {
   let input: unknown = withTextHeaders(withoutNulls(settings) ?? {}, references);
-  let result = schema.safeParse(input);
+  let result = schema.safeParse(input, { error: collectorWords });
   if (!result.success) {
     for (const issue of result.error.issues) {
       const text = references.get(pathKey(issue.path as Path))?.text;
       const isString = issue.code === 'invalid_type' && issue.expected === 'string';
       if (isString && text !== undefined) input = replaceAt(input, issue.path as Path, text);
     }
-    result = schema.safeParse(input);
+    result = schema.safeParse(input, { error: collectorWords });
   }
   const unset = [...references].flatMap(([key, { reference, text }]): SettingsProblem[] => {
     const path = JSON.parse(key) as Path;
@@ -58,6 +59,18 @@ export function checkSettings<T>(
   );
   return { problems: [...real.flatMap((issue) => explain(issue, schema, input, references)), ...unset] };
 }
+
+/** The library's names of types, in the Collector's words. */
+const TYPE_NAMES: Readonly<Record<string, string>> = {
+  ...{ object: 'map', record: 'map', array: 'slice', number: 'float64', boolean: 'bool' },
+};
+
+/** What is said where a schema has no words of its own: those of plugins. */
+const collectorWords: z.core.$ZodErrorMap = (issue) => {
+  if (issue.code !== 'invalid_type') return undefined;
+  if (issue.input === undefined) return 'is required';
+  return `expected type '${TYPE_NAMES[issue.expected] ?? issue.expected}', got '${kindOf(issue.input)}'`;
+};
 
 /** Where the keys would stand that unknown keys were probably meant to be: those are not missing, they are misspelled. */
 function keysMeant(issue: z.core.$ZodIssue, schema: z.ZodType): string[] {

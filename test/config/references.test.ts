@@ -85,6 +85,30 @@ service: { extensions: [scheduler], pipelines: { logs: { receivers: [bmc_logs], 
   assert.deepEqual(warnings(yaml('${env:PW}'), '0644'), []);
 });
 
+test('a value of another type is told in the words of the Collector, in every place', () => {
+  const read = loadConfig(
+    'x.yaml',
+    `
+receivers: { bmc_logs: [a], attestation: 7 }
+exporters: { otlp_http: { sending_queue: { queue_size: many, batch: 3 }, retry_on_failure: { multiplier: high } } }
+service: { pipelines: [logs] }
+`,
+    builtins,
+    { env: () => undefined, file: () => '' },
+  );
+  assert.ok('problems' in read);
+  const text = formatProblems(read.problems);
+  assert.doesNotMatch(text, /Invalid input/);
+  for (const line of [
+    "receivers::bmc_logs: expected type 'map', got 'slice'",
+    "receivers::attestation: expected type 'map', got 'int'",
+    "sending_queue::queue_size: expected type 'int', got 'string'",
+    "retry_on_failure::multiplier: expected type 'float64', got 'string'",
+    "service::pipelines: expected type 'map', got 'slice'",
+  ])
+    assert.ok(text.includes(line), `${line}\n${text}`);
+});
+
 test('a value that came by reference stands in no message, of whatever setting, nor does one inside it', () => {
   const read = loadConfig(
     'x.yaml',
