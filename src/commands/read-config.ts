@@ -64,10 +64,20 @@ function inputsOf({ config, set }: ConfigFlags, onRead: OnRead): ConfigInput[] {
 }
 
 function readFile(file: string, onRead: OnRead): ConfigInput {
-  const message = 'cannot retrieve the configuration: unable to read the file';
-  const content = readText(file, (why) => `${message} file:${file}: ${why}`);
-  onRead(file, content);
-  return { file: parseYamlFile(file, content), source: sourceBelow(dirname(file), onRead) };
+  const source = sourceBelow(dirname(file), onRead);
+  try {
+    const content = readText(
+      file,
+      (why) => `cannot retrieve the configuration: unable to read the file file:${file}: ${why}`,
+    );
+    onRead(file, content);
+    return { file: parseYamlFile(file, content), source };
+  } catch (error) {
+    // Told beside what is wrong with the other files.
+    const position = { file, line: 0, column: 0 };
+    const problem = { position, path: '', code: 'config_source' as const, message: describeError(error) };
+    return { file: { name: file, value: undefined, problems: [problem], position: () => position }, source };
+  }
 }
 
 function override(text: string, onRead: OnRead): ConfigInput {

@@ -211,6 +211,6 @@ test('a file that is not there is said in one line', async () => {
   assert.equal(code, 1);
   assert.equal(
     stderr,
-    'config_source  cannot retrieve the configuration: unable to read the file file:nowhere.yaml: no such file or directory\n',
+    'nowhere.yaml  cannot retrieve the configuration: unable to read the file file:nowhere.yaml: no such file or directory\n1 error in the configuration\n',
   );
 });
