@@ -4,11 +4,11 @@ import { spawn } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const FLAGS = ['--test', '--test-concurrency=3', '--test-timeout=120000', '--test-force-exit'];
+const FLAGS = ['--test', '--test-concurrency=4', '--test-timeout=120000', '--test-force-exit'];
 const runner = spawn(process.execPath, [...FLAGS, ...process.argv.slice(2), 'test/!(browser)/**/*.test.ts'], {
   stdio: 'inherit',
   // Property tests take a short look here; `RUNS=1000 npm test` takes a longer one.
-  env: { NODE_COMPILE_CACHE: join(tmpdir(), 'outband-compile-cache'), RUNS: '50', ...process.env },
+  env: { NODE_COMPILE_CACHE: join(tmpdir(), 'outband-compile-cache'), RUNS: '30', ...process.env },
 });
 runner.once('exit', (code) => {
   process.exitCode = code ?? 1;
