@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { after, type TestContext } from 'node:test';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
@@ -6,7 +7,13 @@ const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/goog
 const executablePath = process.env.CHROMIUM ?? PLACES.find(existsSync);
 
 /** For the option `skip` of a test: why it cannot run here, or false. */
-export const noBrowser = executablePath === undefined && 'no Chromium on this machine; CHROMIUM=<path> names one';
+export const noBrowser = reason();
+
+function reason(): string | false {
+  if (executablePath === undefined) return 'no Chromium on this machine; CHROMIUM=<path> names one';
+  const { status, error } = spawnSync(executablePath, ['--version'], { timeout: 30_000 });
+  return status !== 0 && `${executablePath} does not run: ${error?.message ?? `it ends with ${status}`}`;
+}
 
 /** It asks nobody but the page's own server. */
 const QUIET = [
