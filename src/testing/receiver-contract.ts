@@ -92,6 +92,17 @@ export function receiverRules(options: ReceiverContractOptions): Rules {
     return { source, clock, consumer, names, make, arrived, turn, rest };
   };
 
+  /** A receiver whose pipeline neither takes nor refuses what it offers. */
+  const stuck = async (t: TestContext) => {
+    const { source, make, consumer, turn } = await scene(t);
+    consumer.answer = (_, { signal }) => hang(signal);
+    const one = await make();
+    await one.start();
+    await source.add(1);
+    await until('it offers what its source has', () => consumer.contexts.length > 0, turn);
+    return { one, consumer, turn };
+  };
+
   return {
     'starts, and stops twice': async (t) => {
       const one = await (await scene(t)).make();
@@ -200,22 +211,12 @@ export function receiverRules(options: ReceiverContractOptions): Rules {
     },
 
     'stops while the pipeline takes nothing': async (t) => {
-      const { source, make, consumer, turn } = await scene(t);
-      consumer.answer = (_, { signal }) => hang(signal);
-      const one = await make();
-      await one.start();
-      await source.add(1);
-      await until('it offers what its source has', () => consumer.contexts.length > 0, turn);
+      const { one } = await stuck(t);
       await one.stop(AbortSignal.abort());
     },
 
     'takes its offers back when it stops': async (t) => {
-      const { source, make, consumer, turn } = await scene(t);
-      consumer.answer = (_, { signal }) => hang(signal);
-      const one = await make();
-      await one.start();
-      await source.add(1);
-      await until('it offers what its source has', () => consumer.contexts.length > 0, turn);
+      const { one, consumer, turn } = await stuck(t);
       one.receiver.shutdown(AbortSignal.abort()).catch(() => {});
       await until(
         'the signal of its call aborts: pass the run’s signal on to consumeLogs',

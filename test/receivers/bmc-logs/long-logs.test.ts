@@ -3,6 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Positions } from '../../../receivers/bmc-logs/logs/positions.ts';
+import { memoryStorage } from '../../../src/testing/fakes.ts';
 import { testHost } from '../../../src/testing/host.ts';
 import { startBmcFleet } from '../../simulators/bmc/fleet.ts';
 import { LiveLog } from '../../simulators/bmc/live-log.ts';
@@ -391,17 +392,8 @@ test('a ring of links that are used again, and a page that fails: the entry behi
 });
 
 test('entries behind links are fetched once, and once more after a restart', async () => {
-  const store = new Map<string, string>();
-  const positionsOf = () =>
-    new Positions(
-      {
-        async set(changes) {
-          for (const [key, value] of Object.entries(changes)) store.set(key, value ?? '');
-        },
-        list: async (prefix) => new Map([...store].filter(([key]) => key.startsWith(prefix)).sort()),
-      },
-      testHost(),
-    );
+  const store = memoryStorage().keyValue('r1', 'position');
+  const positionsOf = () => new Positions(store, testHost());
   const log = new LiveLog('/redfish/v1/Systems/1/LogServices/Log', PROFILES[0]!.services[0]!);
   log.linkOnly = true;
   log.pageSize = 40;

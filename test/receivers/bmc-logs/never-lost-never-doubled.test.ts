@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
 import fc from 'fast-check';
 import { Positions } from '../../../receivers/bmc-logs/logs/positions.ts';
-import type { KeyValue } from '../../../src/component/storage.ts';
+import { memoryStorage } from '../../../src/testing/fakes.ts';
 import { testHost } from '../../../src/testing/host.ts';
 import { writeEvent } from '../../simulators/bmc/event-stream.ts';
 import { LiveLog } from '../../simulators/bmc/live-log.ts';
@@ -11,23 +11,9 @@ import { PROFILES } from '../../simulators/bmc/profiles.ts';
 import { bmcReaders, pollOf, serviceAt } from '../../support/bmc-readers.ts';
 import { forAll } from '../../support/property.ts';
 
-/** A store in memory. */
-function memoryStore(): KeyValue {
-  const values = new Map<string, string>();
-  return {
-    async set(changes) {
-      for (const [key, value] of Object.entries(changes)) {
-        if (value === undefined) values.delete(key);
-        else values.set(key, value);
-      }
-    },
-    list: async (prefix) => new Map([...values].filter(([key]) => key.startsWith(prefix)).sort()),
-  };
-}
-
 /** One endpoint without sockets, over a live log, with a store that outlives its readers. */
 async function endpointOver(log: LiveLog, refuse: () => boolean, broken: () => boolean) {
-  const store = memoryStore();
+  const store = memoryStorage().keyValue('r1', 'position');
   const received: ReadableLogRecord[] = [];
   const begin = async () => {
     const all = new Positions(store, testHost());
