@@ -1,11 +1,11 @@
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { builtins } from '../builtins.ts';
 import { describeError } from '../component/errors.ts';
-import type { AnyFactory } from '../component/factory.ts';
+import { type AnyFactory, CONTRACT } from '../component/factory.ts';
 import { parseComponentId } from '../component/id.ts';
-import { registerPluginHooks } from './plugin-hooks.ts';
+import { HOME, registerPluginHooks } from './plugin-hooks.ts';
 
 const KINDS = ['receiver', 'processor', 'exporter', 'extension'];
 
@@ -18,29 +18,30 @@ export interface PluginEntry {
 }
 
 export interface LoadedPlugins {
-  readonly factories: readonly AnyFactory[];
+  /** What they bring, each with the entry that names it. */
+  readonly modules: ReadonlyMap<AnyFactory, string>;
   readonly mistakes: readonly { readonly index: number; readonly message: string }[];
 }
 
 /** Loads what `plugins` names. Never rejects: what cannot be loaded is a mistake of its entry. */
 export async function loadPlugins(entries: readonly PluginEntry[]): Promise<LoadedPlugins> {
   if (entries.length > 0) registerPluginHooks();
-  const factories: AnyFactory[] = [];
+  const modules = new Map<AnyFactory, string>();
   const mistakes: { index: number; message: string }[] = [];
   for (const entry of entries) {
     try {
       for (const factory of await factoriesOf(entry)) {
-        const twin = [...builtins, ...factories].find(
+        const twin = [...builtins, ...modules.keys()].find(
           ({ kind, type }) => kind === factory.kind && type === factory.type,
         );
         if (twin) throw new Error(`${factory.kind} "${factory.type}" exists already`);
-        factories.push(factory);
+        modules.set(factory, entry.name);
       }
     } catch (error) {
-      mistakes.push({ index: entry.index, message: `cannot load "${entry.name}": ${describeError(error)}` });
+      mistakes.push({ index: entry.index, message: `cannot load "${entry.name}": ${reasonOf(error)}` });
     }
   }
-  return { factories, mistakes };
+  return { modules, mistakes };
 }
 
 async function factoriesOf({ name, file }: PluginEntry): Promise<AnyFactory[]> {
@@ -65,12 +66,24 @@ function locate(name: string, file: string): string {
   }
 }
 
+/** In the words of Node, without where in the agent it was noticed, and with where in the plugin. */
+function reasonOf(error: unknown): string {
+  const text = describeError(error).replace(/ imported from \S+load-plugins\.[jt]s$/, '');
+  if (text.startsWith('Cannot find package') && !text.includes(' imported from '))
+    return `${text}; install it beside the configuration, or beside the agent`;
+  const places = String((error as Error | undefined)?.stack).matchAll(/(?:file:\/\/|^)(\/[^\s()]+?):(\d+)/gm);
+  const [, path, line] = [...places].find(([, file]) => !file!.startsWith(fileURLToPath(HOME))) ?? [];
+  return path === undefined ? text : `${text} (${path}:${line})`;
+}
+
 function mistakeOf(value: unknown): string | undefined {
-  const { kind, type, schema, stability, create } = (value ?? {}) as Partial<AnyFactory>;
+  const { kind, type, schema, stability, contract = CONTRACT, create } = (value ?? {}) as Partial<AnyFactory>;
   if (!KINDS.includes(String(kind)) || typeof create !== 'function')
     return 'its default export is neither a factory nor a list of them';
   if (typeof type !== 'string' || typeof parseComponentId(type) === 'string' || type.includes('/'))
     return `${kind} has the type ${JSON.stringify(type)}; letters, digits and _ are possible`;
+  if (contract > CONTRACT)
+    return `${kind} "${type}" needs contract ${contract} of outband/component, this agent has ${CONTRACT}: update the agent`;
   if (typeof schema?.safeParse !== 'function') return `${kind} "${type}" has no zod schema`;
   const isStable =
     kind === 'extension' ? typeof stability === 'string' : typeof stability === 'object' && stability !== null;

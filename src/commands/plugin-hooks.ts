@@ -1,7 +1,7 @@
 import { registerHooks } from 'node:module';
 
 /** Of this very program: sources in a checkout, compiled files in a package. */
-const HOME = new URL('../../', import.meta.url);
+export const HOME = new URL('../../', import.meta.url).href;
 const EXTENSION = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
 
 /** What a plugin may import of the agent, by what stands behind `outband/`. */
@@ -30,7 +30,11 @@ export function registerPluginHooks(): void {
       } catch (error) {
         const isBare = !/^[./]|^\w+:/.test(specifier);
         if (!isBare || (error as { code?: unknown }).code !== 'ERR_MODULE_NOT_FOUND') throw error;
-        return next(specifier, { ...context, parentURL: import.meta.url });
+        try {
+          return next(specifier, { ...context, parentURL: import.meta.url });
+        } catch {
+          throw error;
+        }
       }
     },
   });

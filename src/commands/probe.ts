@@ -1,4 +1,3 @@
-import { parseArgs } from 'node:util';
 import { builtins } from '../builtins.ts';
 import { deadline } from '../component/deadline.ts';
 import { describeError, OutbandError } from '../component/errors.ts';
@@ -7,36 +6,38 @@ import { Secret } from '../component/secret.ts';
 import { readSecretFile } from '../component/secret-file.ts';
 import { parseDuration } from '../config/schema/duration.ts';
 import { systemClock } from '../platform/system-clock.ts';
-import { UsageError } from '../usage-error.ts';
-
-export const PROBE_USAGE = `Usage: outband probe https://BMC [flags]
-
-What the receiver bmc_logs would make of one BMC, and why: tls, root, auth, events, stream, mode, logs, and a block of
-configuration to paste. It leaves nothing behind.
-
-  --username NAME         account; its password is read from --password-file or $OUTBAND_PROBE_PASSWORD
-  --password-file FILE    holds the password
-  --ca-file FILE          certificate authorities to trust, PEM
-  --pin HASH              SHA-256 of a public key to accept; may be repeated
-  --insecure-skip-verify  accepts any certificate
-  --no-session            HTTP Basic instead of a Redfish session
-  --no-stream             does not try the stream
-  --timeout 60s           ends the probe
-  --json                  machine-readable output
-`;
+import { defineCommand, type FlagValues, UsageError } from './command.ts';
 
 const DEFAULT_TIMEOUT_MS = 60_000;
 
-/**
- * `outband probe URL`: what a receiver finds out about one peer, as it finds it out.
- * @returns the exit code: 1 when something fails
- */
-export async function runProbeCommand(args: readonly string[]): Promise<number> {
-  if (args.includes('--help') || args.includes('-h')) {
-    process.stdout.write(PROBE_USAGE);
-    return 0;
-  }
-  const { timeoutMs, json, ...options } = await parse(args);
+const FLAGS = {
+  username: {
+    type: 'string',
+    value: 'NAME',
+    help: 'account; its password is read from --password-file or $OUTBAND_PROBE_PASSWORD',
+  },
+  'password-file': { type: 'string', value: 'FILE', help: 'holds the password' },
+  'ca-file': { type: 'string', value: 'FILE', help: 'certificate authorities to trust, PEM' },
+  pin: { type: 'string', multiple: true, value: 'HASH', help: 'SHA-256 of a public key to accept; may be repeated' },
+  'insecure-skip-verify': { type: 'boolean', help: 'accepts any certificate' },
+  'no-session': { type: 'boolean', help: 'HTTP Basic instead of a Redfish session' },
+  'no-stream': { type: 'boolean', help: 'does not try the stream' },
+  timeout: { type: 'string', value: '60s', help: 'ends the probe' },
+  json: { type: 'boolean', help: 'machine-readable output' },
+} as const;
+
+/** `outband probe URL`: what a receiver finds out about one peer, as it finds it out. It ends with 1 when something fails. */
+export const command = defineCommand({
+  args: 'https://BMC',
+  about: `What the receiver bmc_logs would make of one BMC, and why: tls, root, auth, events, stream, mode, logs, and a block of
+configuration to paste. It leaves nothing behind.`,
+  flags: FLAGS,
+  run: async ({ flags, args }) => probe(await optionsOf(flags, args), flags.json ?? false),
+});
+
+type Options = Omit<ProbeOptions, 'clock' | 'signal'> & { readonly timeoutMs: number };
+
+async function probe({ timeoutMs, ...options }: Options, json: boolean): Promise<number> {
   const interrupted = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.once(signal, () => interrupted.abort(new OutbandError('shutting_down', 'interrupted')));
@@ -70,32 +71,22 @@ function printable(text: string): string {
   return text.replaceAll(/\p{Cc}/gu, '?');
 }
 
-type Parsed = Omit<ProbeOptions, 'clock' | 'signal'> & { readonly timeoutMs: number; readonly json: boolean };
-
-async function parse(args: readonly string[]): Promise<Parsed> {
-  let parsed: ReturnType<typeof parseFlags>;
-  try {
-    parsed = parseFlags(args);
-  } catch (error) {
-    throw new UsageError(`${describeError(error).split('. ')[0]}; see outband probe --help`);
-  }
-  const { values, positionals } = parsed;
-  const [address, ...more] = positionals;
+async function optionsOf(flags: FlagValues<typeof FLAGS>, args: readonly string[]): Promise<Options> {
+  const [address, ...more] = args;
   if (address === undefined) throw new UsageError('which BMC? outband probe https://BMC; see outband probe --help');
   if (more.length > 0) throw new UsageError(`unexpected argument "${more[0]}"; see outband probe --help`);
-  const timeoutMs = values.timeout === undefined ? DEFAULT_TIMEOUT_MS : parseDuration(values.timeout);
-  if (timeoutMs === undefined || timeoutMs <= 0) throw new UsageError(`--timeout ${values.timeout}: no duration`);
-  const { username } = values;
+  const timeoutMs = flags.timeout === undefined ? DEFAULT_TIMEOUT_MS : parseDuration(flags.timeout);
+  if (timeoutMs === undefined || timeoutMs <= 0) throw new UsageError(`--timeout ${flags.timeout}: no duration`);
+  const { username } = flags;
   return {
     address,
-    ...(username !== undefined && { account: { username, password: await readPassword(values['password-file']) } }),
+    ...(username !== undefined && { account: { username, password: await readPassword(flags['password-file']) } }),
     tls: {
-      ...(values['ca-file'] !== undefined && { ca_file: values['ca-file'] }),
-      ...(values.pin && { spki_sha256: values.pin }),
-      ...(values['insecure-skip-verify'] && { insecure_skip_verify: true }),
+      ...(flags['ca-file'] !== undefined && { ca_file: flags['ca-file'] }),
+      ...(flags.pin && { spki_sha256: flags.pin }),
+      ...(flags['insecure-skip-verify'] && { insecure_skip_verify: true }),
     },
-    ...{ withSession: !values['no-session'], withStream: !values['no-stream'] },
-    ...{ timeoutMs, json: values.json ?? false },
+    ...{ withSession: !flags['no-session'], withStream: !flags['no-stream'], timeoutMs },
   };
 }
 
@@ -104,22 +95,4 @@ async function readPassword(file: string | undefined): Promise<Secret> {
   if (file === undefined && given) return new Secret(given);
   if (file === undefined) throw new UsageError('--username needs --password-file or OUTBAND_PROBE_PASSWORD');
   return readSecretFile(file, '--password-file');
-}
-
-function parseFlags(args: readonly string[]) {
-  return parseArgs({
-    args: [...args],
-    allowPositionals: true,
-    options: {
-      username: { type: 'string' },
-      'password-file': { type: 'string' },
-      'ca-file': { type: 'string' },
-      pin: { type: 'string', multiple: true },
-      'insecure-skip-verify': { type: 'boolean' },
-      'no-session': { type: 'boolean' },
-      'no-stream': { type: 'boolean' },
-      timeout: { type: 'string' },
-      json: { type: 'boolean' },
-    },
-  });
 }

@@ -9,20 +9,22 @@ import { parseOverride } from '../config/override.ts';
 import { ConfigError } from '../config/problem.ts';
 import type { ReferenceSource } from '../config/references.ts';
 import { parseYamlFile } from '../config/yaml-file.ts';
-import { UsageError } from '../usage-error.ts';
+import { type CONFIG_FLAGS, type FlagValues, UsageError } from './command.ts';
 import { loadPlugins } from './load-plugins.ts';
 
 const MAX_FILE_BYTES = 1024 * 1024;
 
-/** What the command line says about the configuration. */
-export interface ConfigFlags {
-  /** Files; what is further right wins. */
-  readonly config: readonly string[];
-  /** `a.b=value`; above all files. */
-  readonly set: readonly string[];
+/** What the command line says about the configuration: files, of which the last wins, and overrides that stand above them. */
+export type ConfigFlags = FlagValues<typeof CONFIG_FLAGS>;
+
+/** What can be configured. */
+export interface Factories {
+  readonly factories: readonly AnyFactory[];
+  /** Where those of plugins come from, as `plugins` names it. */
+  readonly modules: ReadonlyMap<AnyFactory, string>;
 }
 
-export interface ReadConfig {
+export interface ReadConfig extends Factories {
   readonly config: AgentConfig;
   readonly warnings: readonly string[];
   readonly infos: readonly string[];
@@ -30,8 +32,6 @@ export interface ReadConfig {
   readonly merged: Readonly<Record<string, unknown>>;
   /** Content of every file that was read, by path: what tells whether something has changed. */
   readonly files: ReadonlyMap<string, string>;
-  /** With those of its plugins. */
-  readonly factories: readonly AnyFactory[];
 }
 
 /**
@@ -42,20 +42,20 @@ export async function readConfig(flags: ConfigFlags): Promise<ReadConfig> {
   const files = new Map<string, string>();
   const inputs = inputsOf(flags, (path, text) => files.set(path, text));
   const plugins = await loadPlugins(pluginsOf(inputs));
-  const factories = [...builtins, ...plugins.factories];
+  const factories = [...builtins, ...plugins.modules.keys()];
   const result = loadConfigs(inputs, factories, plugins.mistakes);
   if ('problems' in result) throw new ConfigError(result.problems);
-  return { ...result, factories, files };
+  return { ...result, factories, modules: plugins.modules, files };
 }
 
 /** Built-in components, and those of the plugins that a configuration names, if one is given. */
-export async function readFactories(flags: ConfigFlags): Promise<readonly AnyFactory[]> {
-  return flags.config.length === 0 ? builtins : (await readConfig(flags)).factories;
+export async function readFactories(flags: ConfigFlags): Promise<Factories> {
+  return flags.config === undefined ? { factories: builtins, modules: new Map() } : await readConfig(flags);
 }
 
 type OnRead = (path: string, text: string) => void;
 
-function inputsOf({ config, set }: ConfigFlags, onRead: OnRead): ConfigInput[] {
+function inputsOf({ config = [], set = [] }: ConfigFlags, onRead: OnRead): ConfigInput[] {
   if (config.length === 0)
     throw new UsageError(
       'no configuration\n  outband --config otel-config.yaml   runs one\n  npm ci && npm start                 is a demo, in a checkout',

@@ -11,6 +11,7 @@ import { createOwnLogs, OWN_LOGS_DROPPED } from '../platform/own-logs.ts';
 import { createOwnMetrics, MOST_SERIES } from '../platform/own-metrics.ts';
 import { observeProcess } from '../platform/process-metrics.ts';
 import { systemClock } from '../platform/system-clock.ts';
+import { CONFIG_FLAGS, defineCommand } from './command.ts';
 import { hiddenAt } from './metric-docs.ts';
 import { type ConfigFlags, readConfig } from './read-config.ts';
 import { CONFIG_RELOADS, Reloader } from './reloader.ts';
@@ -19,14 +20,13 @@ import { viewOfConfig } from './shown-config.ts';
 /** Own lines that wait for an OTLP service get so long at the end; milliseconds. */
 const LAST_LINES_MS = 2_000;
 
-/**
- * Runs an agent until SIGINT or SIGTERM.
- * @param exit ends the process at once, for a second signal and for components that hang
- * @returns the exit code
- */
-export async function run(flags: ConfigFlags, exit: (code: number) => never): Promise<number> {
+/** `outband run`: runs an agent until SIGINT or SIGTERM. */
+export const command = defineCommand({ flags: CONFIG_FLAGS, run: ({ flags, exit }) => run(flags, exit) });
+
+async function run(flags: ConfigFlags, exit: (code: number) => never): Promise<number> {
   const read = await readConfig(flags);
   const { config, warnings, infos } = read;
+  const { config: paths = [] } = flags;
   const { telemetry } = config.service;
   const resource = agentResource(VERSION, telemetry.resource);
   const readers = telemetry.metrics.level === 'none' ? [] : telemetry.metrics.readers;
@@ -58,7 +58,7 @@ export async function run(flags: ConfigFlags, exit: (code: number) => never): Pr
   const logger = logs.logger();
   for (const warning of warnings) logger.warn(warning);
   for (const info of infos) logger.info(info);
-  logger.info('Starting outband', { version: VERSION, node: process.version, config: flags.config.join(', ') });
+  logger.info('Starting outband', { version: VERSION, node: process.version, config: paths.join(', ') });
 
   let endedBy: (code: number) => void = () => {};
   const ended = new Promise<number>((resolve) => {
@@ -71,7 +71,7 @@ export async function run(flags: ConfigFlags, exit: (code: number) => never): Pr
     logs,
     metrics,
     // Relative paths start where the last file is: what it says stands above the others.
-    configDirectory: dirname(resolve(flags.config.at(-1)!)),
+    configDirectory: dirname(resolve(paths.at(-1)!)),
     onFatal: (component, error) => {
       logger.error('a component cannot go on', { component, error });
       endedBy(1);

@@ -1,21 +1,10 @@
 import { readFile } from 'node:fs/promises';
-import { parseArgs } from 'node:util';
 import { request } from 'undici';
 import { describeError, OutbandError } from '../component/errors.ts';
 import { parseDuration } from '../config/schema/duration.ts';
 import { systemClock } from '../platform/system-clock.ts';
-import { UsageError } from '../usage-error.ts';
+import { defineCommand, type FlagValues, UsageError } from './command.ts';
 import { type HealthView, onlyFailing, statusTable } from './status-table.ts';
-
-export const STATUS_USAGE = `Usage: outband status [flags]
-
-  --endpoint URL      the monitoring API, http://localhost:7655; with --check the health check, http://localhost:13133
-  --token-file FILE   holds a token of the monitoring API
-  --failing           only targets that fail, are late, or whose breaker is not closed
-  --watch [2s]        again and again; in place on a terminal
-  --json              machine-readable output
-  --check             prints nothing and asks /livez, for a container's health check
-`;
 
 const API = 'http://localhost:7655';
 const HEALTH_CHECK = 'http://localhost:13133';
@@ -24,22 +13,37 @@ const DEFAULT_WIDTH = 120;
 /** To the top left corner, and nothing below. */
 const CLEAR = '\x1b[H\x1b[2J';
 
-/**
- * `outband status`: what a running agent says about its targets.
- * @returns the exit code
- * @throws OutbandError `agent_unreachable` when it cannot be asked
- */
-export async function runStatusCommand(args: readonly string[]): Promise<number> {
-  if (args.includes('--help') || args.includes('-h')) {
-    process.stdout.write(STATUS_USAGE);
-    return 0;
-  }
-  const { check, watchMs, ...flags } = parse(args);
-  if (check) return isAlive(flags.endpoint ?? HEALTH_CHECK);
+const FLAGS = {
+  endpoint: {
+    type: 'string',
+    value: 'URL',
+    help: `the monitoring API, ${API}; with --check the health check, ${HEALTH_CHECK}`,
+  },
+  'token-file': { type: 'string', value: 'FILE', help: 'holds a token of the monitoring API' },
+  failing: { type: 'boolean', help: 'only targets that fail, are late, or whose breaker is not closed' },
+  watch: { type: 'string', alone: '2s', help: 'again and again; in place on a terminal' },
+  json: { type: 'boolean', help: 'machine-readable output' },
+  check: { type: 'boolean', help: "prints nothing and asks /livez, for a container's health check" },
+} as const;
+
+/** `outband status`: what a running agent says about its targets. */
+export const command = defineCommand({ flags: FLAGS, run: ({ flags }) => status(optionsOf(flags)) });
+
+interface Options {
+  readonly endpoint?: string | undefined;
+  readonly tokenFile?: string | undefined;
+  readonly failing: boolean;
+  readonly json: boolean;
+  readonly check: boolean;
+  readonly watchMs?: number | undefined;
+}
+
+async function status({ check, watchMs, ...options }: Options): Promise<number> {
+  if (check) return isAlive(options.endpoint ?? HEALTH_CHECK);
   const isInPlace = watchMs !== undefined && process.stdout.isTTY;
   for (let isFirst = true; ; isFirst = false) {
     // Whoever watches wants to see the agent come back.
-    const shown = await show(flags).catch((error: unknown) => {
+    const shown = await show(options).catch((error: unknown) => {
       if (watchMs === undefined || isFirst) throw error;
       return describeError(error);
     });
@@ -49,14 +53,7 @@ export async function runStatusCommand(args: readonly string[]): Promise<number>
   }
 }
 
-interface Flags {
-  readonly endpoint?: string | undefined;
-  readonly tokenFile?: string | undefined;
-  readonly failing: boolean;
-  readonly json: boolean;
-}
-
-async function show({ endpoint = API, tokenFile, failing, json }: Flags): Promise<string> {
+async function show({ endpoint = API, tokenFile, failing, json }: Omit<Options, 'check' | 'watchMs'>): Promise<string> {
   const token = tokenFile === undefined ? undefined : firstToken(await readToken(tokenFile));
   const { status, text } = await get(`${endpoint}/api/monitoring/scheduler/health`, token);
   if (status !== 200) {
@@ -106,38 +103,10 @@ function firstToken(text: string): string {
     .replace(/^[^:\s]+:\s*/, '');
 }
 
-function parse(args: readonly string[]) {
-  let values: ReturnType<typeof parseFlags>;
-  try {
-    values = parseFlags(withWatchValue(args));
-  } catch (error) {
-    throw new UsageError(`${describeError(error).split('. ')[0]}; see outband status --help`);
-  }
-  const { endpoint, 'token-file': tokenFile, failing = false, json = false, check = false, watch } = values;
+function optionsOf(flags: FlagValues<typeof FLAGS>): Options {
+  const { endpoint, 'token-file': tokenFile, failing = false, json = false, check = false, watch } = flags;
   const watchMs = watch === undefined ? undefined : parseDuration(watch);
   if (watch !== undefined && !(watchMs! > 0)) throw new UsageError(`--watch ${watch}: expected a duration like 2s`);
   if (endpoint !== undefined && !URL.canParse(endpoint)) throw new UsageError(`--endpoint ${endpoint}: expected a URL`);
   return { endpoint: endpoint?.replace(/\/+$/, ''), tokenFile, failing, json, check, watchMs };
-}
-
-/** `--watch` alone means every two seconds. */
-function withWatchValue(args: readonly string[]): string[] {
-  return args.flatMap((arg, index) => {
-    const next = args[index + 1];
-    return arg === '--watch' && (next === undefined || next.startsWith('-')) ? ['--watch', '2s'] : [arg];
-  });
-}
-
-function parseFlags(args: readonly string[]) {
-  return parseArgs({
-    args: [...args],
-    options: {
-      endpoint: { type: 'string' },
-      'token-file': { type: 'string' },
-      failing: { type: 'boolean' },
-      watch: { type: 'string' },
-      json: { type: 'boolean' },
-      check: { type: 'boolean' },
-    },
-  }).values;
 }

@@ -210,6 +210,11 @@ export const ERROR_CODES = {
     effect: 'Its last good list stays in force; no endpoint is disturbed.',
     remedy: 'Correct the item that the message names. A discovery that is down is asked again by itself.',
   },
+  dead_letter_gone: {
+    cause: '`outband dlq` was given an id that no dead letter has.',
+    effect: 'Nothing was changed.',
+    remedy: '`outband dlq list` shows the ids there are; the record may have been sent again, dropped or evicted.',
+  },
   agent_unreachable: {
     cause: 'A command could not ask a running agent: nothing answers at its address, or it refused.',
     effect: 'The command ends with 1; the agent, if there is one, is not touched.',

@@ -7,6 +7,9 @@ import type { ComponentId } from './id.ts';
 import type { MetricDoc } from './metric-doc.ts';
 import type { Secret } from './secret.ts';
 
+/** Version of what `outband/component` promises; a change that a component can notice raises it. */
+export const CONTRACT = 1;
+
 /** What a pipeline carries. */
 export type Signal = 'logs' | 'metrics';
 /** How much a component may still change, per signal; the Collector's words. */
@@ -24,6 +27,8 @@ interface FactoryBase<Config> {
   readonly type: string;
   /** Other names of the type, which a configuration may still use; each use is a warning. */
   readonly aliases?: readonly string[];
+  /** Least {@link CONTRACT} that the component needs; an older agent refuses it by name. Default 1. */
+  readonly contract?: number;
   /** One sentence for the component table. */
   readonly summary: string;
   /** Settings: parser, manual and completion in one. */

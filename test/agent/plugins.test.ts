@@ -38,7 +38,7 @@ test('components and schema know what a configuration brings', async () => {
   const config = join(EXAMPLE, 'config.yaml');
   const listed = parse((await cli(['components', '--config', config])).stdout);
   const entry = listed.receivers.find(({ name }: { name: string }) => name === 'line_file');
-  assert.deepEqual([entry.module, entry.stability], ['plugin', { logs: 'alpha' }]);
+  assert.deepEqual([entry.module, entry.stability], ['./line-file.ts', { logs: 'alpha' }]);
   const schema = JSON.parse((await cli(['schema', '--config', config])).stdout);
   assert.ok(schema.properties.receivers.patternProperties['^line_file(/.+)?$']);
 });
@@ -63,6 +63,9 @@ test('what cannot be a plugin is a mistake of its entry, beside all others', asy
   );
   const factory = (settings: string) =>
     `${own}export default defineReceiver({ summary: 's', schema: z.strictObject({}), create: () => ({}), ${settings} });`;
+  await writeFile(join(folder, 'syntax.ts'), 'const a = 1;\nconst b = ;\n');
+  await writeFile(join(folder, 'lonely.ts'), 'import "nonesuch";\n');
+  await writeFile(join(folder, 'newer.ts'), factory("type: 'newer', contract: 2, stability: { logs: 'alpha' }"));
   await writeFile(join(folder, 'dashed.ts'), factory("type: 'line-file', stability: { logs: 'alpha' }"));
   await writeFile(join(folder, 'unstable.ts'), factory("type: 'unstable'"));
   await writeFile(
@@ -79,6 +82,10 @@ plugins:
   - ./dashed.ts
   - ./unstable.ts
   - ./stumbles.ts
+  - ./syntax.ts
+  - ./lonely.ts
+  - ./newer.ts
+  - nonesuch
 receivers:
   fine:
   stumbles:
@@ -93,15 +100,19 @@ service:
   const lines = stderr
     .trim()
     .split('\n')
-    .map((line) => line.replace(/Cannot find module .*/, 'Cannot find module'));
+    .map((line) => line.replaceAll(`${folder}/`, ''));
   assert.deepEqual(lines, [
     'config.yaml:4:5  plugins::1: cannot load "./none.ts": its default export is neither a factory nor a list of them',
-    'config.yaml:5:5  plugins::2: cannot load "./broken.ts": not today',
+    'config.yaml:5:5  plugins::2: cannot load "./broken.ts": not today (broken.ts:1)',
     'config.yaml:6:5  plugins::3: cannot load "./twin.ts": receiver "bmc_logs" exists already',
-    'config.yaml:7:5  plugins::4: cannot load "./away.ts": Cannot find module',
+    'config.yaml:7:5  plugins::4: cannot load "./away.ts": Cannot find module \'away.ts\'',
     'config.yaml:8:5  plugins::5: cannot load "./dashed.ts": receiver has the type "line-file"; letters, digits and _ are possible',
     'config.yaml:9:5  plugins::6: cannot load "./unstable.ts": receiver "unstable" does not say how stable it is, such as stability: { logs: \'alpha\' }',
-    'config.yaml:15:23  exporters::debug::verbosity: must be one of basic, normal, detailed',
-    '7 errors in the configuration',
+    'config.yaml:11:5  plugins::8: cannot load "./syntax.ts": Expression expected (syntax.ts:2)',
+    'config.yaml:12:5  plugins::9: cannot load "./lonely.ts": Cannot find package \'nonesuch\' imported from lonely.ts',
+    'config.yaml:13:5  plugins::10: cannot load "./newer.ts": receiver "newer" needs contract 2 of outband/component, this agent has 1: update the agent',
+    'config.yaml:14:5  plugins::11: cannot load "nonesuch": Cannot find package \'nonesuch\'; install it beside the configuration, or beside the agent',
+    'config.yaml:19:23  exporters::debug::verbosity: must be one of basic, normal, detailed',
+    '11 errors in the configuration',
   ]);
 });

@@ -59,7 +59,7 @@ test('a BMC that never answers is given up after --timeout; a wrong use is told'
   for (const [args, text] of [
     [['probe'], /which BMC\?/],
     [['probe', 'https://a', '--username', 'x'], /--password-file or OUTBAND_PROBE_PASSWORD/],
-    [['probe', 'https://a', '--password', 'x'], /Unknown option '--password'/],
+    [['probe', 'https://a', '--password', 'x'], /unknown flag --password /],
   ] as const) {
     const wrong = await cli(args);
     assert.equal(wrong.code, 2);

@@ -86,6 +86,10 @@ test('wrong usage says what is right, and exits with 2', async (t) => {
     [['redrive', '--config', config], 'redrive needs ids, or a filter and --yes'],
     [['drop', '--reason', 'rejected', '--config', config], 'drop needs ids, or a filter and --yes'],
     [['lst', '--config', config], 'unknown action "lst" (did you mean "list"?); see outband dlq --help'],
+    [
+      ['list', '--exportr', 'x', '--config', config],
+      'unknown flag --exportr (did you mean "--exporter"?); see outband dlq --help',
+    ],
     [['list'], 'no configuration: outband dlq list --config otel-config.yaml'],
     [['list', '--reason', 'rejectd', '--config', config], 'unknown reason "rejectd" (did you mean "rejected"?)'],
     [['show', 'x', '--config', config], 'ids are numbers; see outband dlq list'],

@@ -1,44 +1,54 @@
-import { parseArgs } from 'node:util';
 import { JsonLogsSerializer } from '@opentelemetry/otlp-transformer';
-import { describeError } from './component/errors.ts';
-import { DEAD_LETTER_REASONS, type DeadLetterReason } from './component/storage.ts';
-import type { AgentConfig } from './config/agent-config.ts';
-import { parseDuration } from './config/schema/duration.ts';
-import { suggest } from './config/suggest.ts';
-import type { DeadLetterFilter, DeadLetterRow } from './extensions/file-storage/database.ts';
-import { DeadLetterTool } from './extensions/file-storage/dead-letter-tool.ts';
-import type { FileStorageConfig } from './extensions/file-storage/index.ts';
-import { systemClock } from './platform/system-clock.ts';
-import { escapeForTerminal } from './telemetry/escape.ts';
-import { decodeContext, decodeRecord } from './telemetry/record-codec.ts';
-import { UsageError } from './usage-error.ts';
-
-export const DLQ_USAGE = `Usage: outband dlq list|show|redrive|drop [ids] [flags] --config otel-config.yaml
-
-  list               totals per exporter and reason, then the records, oldest first
-  show ID            one record as OTLP JSON
-  redrive [ids]      puts records back into the queue of their exporter
-  drop [ids]         removes records for good
-
-Flags:
-  --exporter ID  --reason WORD  --since 1h   which records; redrive and drop without ids need one of these and --yes
-  --limit N          rows to list, 100
-  --json             machine-readable output
-  --yes              redrive or drop all that match
-  --allow-duplicates redrive also what the backend may have taken
-  --queued           drop what is queued for an exporter that is not configured any more; the agent must be stopped
-  --storage ID       which store, when there are several
-`;
+import { OutbandError } from '../component/errors.ts';
+import { DEAD_LETTER_REASONS, type DeadLetterReason } from '../component/storage.ts';
+import type { AgentConfig } from '../config/agent-config.ts';
+import { parseDuration } from '../config/schema/duration.ts';
+import { suggest } from '../config/suggest.ts';
+import type { DeadLetterFilter, DeadLetterRow } from '../extensions/file-storage/database.ts';
+import { DeadLetterTool } from '../extensions/file-storage/dead-letter-tool.ts';
+import type { FileStorageConfig } from '../extensions/file-storage/index.ts';
+import { systemClock } from '../platform/system-clock.ts';
+import { escapeForTerminal } from '../telemetry/escape.ts';
+import { decodeContext, decodeRecord } from '../telemetry/record-codec.ts';
+import { CONFIG_FLAGS, defineCommand, type FlagValues, UsageError } from './command.ts';
+import { readConfig } from './read-config.ts';
 
 const ACTIONS = ['list', 'show', 'redrive', 'drop'] as const;
 
+const FLAGS = {
+  ...CONFIG_FLAGS,
+  exporter: { type: 'string', value: 'ID', help: 'records of this exporter' },
+  reason: { type: 'string', value: 'WORD', help: 'records that were set aside for this' },
+  since: { type: 'string', value: '1h', help: 'records that were set aside since' },
+  limit: { type: 'string', value: 'N', help: 'rows to list, 100' },
+  json: { type: 'boolean', help: 'machine-readable output' },
+  yes: { type: 'boolean', help: 'redrive or drop all that --exporter, --reason and --since choose' },
+  'allow-duplicates': { type: 'boolean', help: 'redrive also what the backend may have taken' },
+  queued: {
+    type: 'boolean',
+    help: 'drop what is queued for an exporter that is not configured any more; the agent must be stopped',
+  },
+  storage: { type: 'string', value: 'ID', help: 'which store, when there are several' },
+} as const;
+type Flags = FlagValues<typeof FLAGS>;
+
 /** `outband dlq`: looks at and moves dead letters, beside a running agent or without one. */
-export async function runDeadLetterCommand(
-  args: readonly string[],
-  readConfig: (file: string) => Promise<AgentConfig>,
-): Promise<void> {
-  const { action, ids, flags } = parse(args);
-  const tool = new DeadLetterTool(storeOf(await readConfig(flags.config!), flags.storage), systemClock);
+export const command = defineCommand({
+  args: 'list|show|redrive|drop [ids]',
+  about: `  list           totals per exporter and reason, then the records, oldest first
+  show ID        one record as OTLP JSON
+  redrive [ids]  puts records back into the queue of their exporter
+  drop [ids]     removes records for good`,
+  flags: FLAGS,
+  run: async ({ flags, args }) => {
+    await deadLetters(flags, args);
+    return 0;
+  },
+});
+
+async function deadLetters(flags: Flags, args: readonly string[]): Promise<void> {
+  const { action, ids } = parse(flags, args);
+  const tool = new DeadLetterTool(storeOf((await readConfig(flags)).config, flags.storage), systemClock);
   const filter = filterOf(ids, flags);
   if (flags.queued) {
     if (action !== 'drop' || flags.exporter === undefined || !flags.yes)
@@ -78,7 +88,7 @@ function list(tool: DeadLetterTool, filter: DeadLetterFilter, limit: number, jso
 
 function show(tool: DeadLetterTool, ids: readonly number[]): void {
   const [row] = tool.list({ only: ids[0]! }, 1);
-  if (!row) throw new Error(`no dead letter ${ids[0]}`);
+  if (!row) throw new OutbandError('dead_letter_gone', `no dead letter has the id ${ids[0]}`);
   print(JSON.stringify(summary(row)));
   try {
     const record = decodeRecord(row.body, decodeContext(row.context));
@@ -109,17 +119,7 @@ async function change(
   }
 }
 
-type Flags = ReturnType<typeof parseFlags>['values'];
-
-function parse(args: readonly string[]) {
-  let parsed: ReturnType<typeof parseFlags>;
-  try {
-    parsed = parseFlags(args);
-  } catch (error) {
-    throw new UsageError(`${describeError(error).split('. ')[0]}; see outband dlq --help`);
-  }
-  const { values: flags, positionals } = parsed;
-  const [action, ...rest] = positionals;
+function parse(flags: Flags, [action, ...rest]: readonly string[]) {
   const known = ACTIONS.find((one) => one === action);
   if (!known)
     throw new UsageError(
@@ -135,26 +135,7 @@ function parse(args: readonly string[]) {
   const filters = [flags.exporter, flags.reason, flags.since].some((flag) => flag !== undefined);
   if ((known === 'redrive' || known === 'drop') && ids.length === 0 && !flags.queued && !(filters && flags.yes))
     throw new UsageError(`${known} needs ids, or a filter and --yes`);
-  return { action: known, ids, flags };
-}
-
-function parseFlags(args: readonly string[]) {
-  return parseArgs({
-    args: [...args],
-    allowPositionals: true,
-    options: {
-      config: { type: 'string' },
-      storage: { type: 'string' },
-      exporter: { type: 'string' },
-      reason: { type: 'string' },
-      since: { type: 'string' },
-      limit: { type: 'string' },
-      json: { type: 'boolean' },
-      yes: { type: 'boolean' },
-      'allow-duplicates': { type: 'boolean' },
-      queued: { type: 'boolean' },
-    },
-  });
+  return { action: known, ids };
 }
 
 function limitOf(text = '100'): number {

@@ -1,2 +1,0 @@
-/** The command line was used wrongly: exit code 2. */
-export class UsageError extends Error {}
