@@ -57,11 +57,17 @@ export function checkReferences({ service, named, components, report }: CheckOpt
   if (Object.keys(service.pipelines).length === 0)
     report(['service'], 'key', 'config_value', 'must have at least one pipeline');
   const pipelines: PipelineConfig[] = [];
+  const seen = new Set<string>();
   for (const [written, lists] of Object.entries(service.pipelines)) {
     const at = ['service', 'pipelines', written];
     const id = parseComponentId(written);
     const signal = typeof id === 'string' ? undefined : toSignal(id.type);
+    const key = normal(written);
+    if (seen.has(key)) report(at, 'key', 'config_value', `duplicate id "${key}"`, ['service', 'pipelines']);
+    seen.add(key);
     if (typeof id === 'string') report(at, 'key', 'config_value', id, ['service', 'pipelines']);
+    else if (id.type === 'traces' || id.type === 'profiles')
+      report(at, 'key', 'config_value', 'not supported by this agent, which carries logs and metrics');
     else if (!signal) {
       const message = `unknown pipeline "${written}" ${suggest(id.type, ['logs', 'metrics'])}`;
       report(at, 'key', 'config_value', message, ['service', 'pipelines']);
@@ -85,7 +91,7 @@ export function checkReferences({ service, named, components, report }: CheckOpt
     }
     if (signal) {
       const [receivers, processors, exporters] = PIPELINE_KINDS.map((kind) => lists[`${kind}s`].map(normal));
-      pipelines.push({ key: written, signal, receivers: receivers!, processors: processors!, exporters: exporters! });
+      pipelines.push({ key, signal, receivers: receivers!, processors: processors!, exporters: exporters! });
     }
   }
   return pipelines;

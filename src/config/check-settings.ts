@@ -47,16 +47,20 @@ export function checkSettings<T>(
   }
   const unset = [...references].flatMap(([key, { reference, text }]): SettingsProblem[] => {
     const path = JSON.parse(key) as Path;
-    if (text !== undefined || !isHeader(path)) return [];
+    if (text !== undefined || !(isHeader(path) || isSecret(schema, path))) return [];
     return [{ path, part: 'value', code: 'config_source', message: `${reference} is not set` }];
   });
   if (result.success && unset.length > 0) return { problems: unset };
   if (result.success) return { value: result.data };
   const { issues } = result.error;
   const misspelled = new Set(issues.flatMap((issue) => keysMeant(issue, schema)));
-  const real = issues.filter(
-    ({ path }) => valueAt(input, path as Path) !== undefined || !misspelled.has(pathKey(path as Path)),
-  );
+  // What a section says about all its settings together says nothing while one of them is not set.
+  const silenced = new Set(unset.flatMap(({ path }) => [pathKey(path), pathKey(path.slice(0, -1))]));
+  const real = issues.filter(({ code, path }) => {
+    const key = pathKey(path as Path);
+    if (silenced.has(key)) return code === 'unrecognized_keys';
+    return valueAt(input, path as Path) !== undefined || !misspelled.has(key);
+  });
   return { problems: [...real.flatMap((issue) => explain(issue, schema, input, references)), ...unset] };
 }
 
@@ -103,7 +107,10 @@ function explain(
     return [{ path, part: 'value', code: 'config_source', message: `${reference.reference} is not set` }];
   const missing = valueAt(input, path) === undefined;
   const message = `${issue.message}${reference ? ` (from ${reference.reference})` : ''}`;
-  return [{ path, part: missing ? 'key' : 'value', code: 'config_value', message }];
+  // As the Collector puts it: a rule that begins with the name of a setting is a rule of its section.
+  const isOfSection = message.startsWith(`\`${String(path.at(-1))}\` `);
+  const subject = isOfSection ? { subject: path.slice(0, -1) } : {};
+  return [{ path, part: missing ? 'key' : 'value', code: 'config_value', message, ...subject }];
 }
 
 /** A key that has no near one here, and stands one level down or up. */
@@ -117,7 +124,7 @@ function misplaced(key: string, schema: z.ZodType, path: Path): string | undefin
   return isAbove ? `(${key} belongs beside ${names.at(-1)}, not in it)` : undefined;
 }
 
-function isHeader(path: Path): boolean {
+export function isHeader(path: Path): boolean {
   return path.length > 1 && path.at(-2) === 'headers';
 }
 
@@ -155,25 +162,37 @@ function replaceAt(root: unknown, path: Path, value: unknown): unknown {
 
 /** The keys that a strict object at this path would accept. */
 function keysAt(schema: z.ZodType, path: Path): string[] {
-  let node: z.core.$ZodType | undefined = schema;
+  const node = nodesAt(schema, path).at(-1);
+  return node?._zod.def.type === 'object' ? Object.keys(node._zod.def.shape) : [];
+}
+
+function isSecret(schema: z.ZodType, path: Path): boolean {
+  return nodesAt(schema, path).some((node) => (node as unknown as z.ZodType).meta()?.type === 'secret');
+}
+
+/** The schema at this path, from its outermost wrapping to its core; [] where there is none. */
+function nodesAt(schema: z.ZodType, path: Path): readonly z.core.$ZodTypes[] {
+  let node = schema as unknown as z.core.$ZodTypes | undefined;
+  let nodes: z.core.$ZodTypes[] = [];
   const rest = [...path];
   while (node) {
-    const def: z.core.$ZodTypes['_zod']['def'] = (node as z.core.$ZodTypes)._zod.def;
-    if (def.type === 'object') {
-      const step = rest.shift();
-      if (step === undefined) return Object.keys(def.shape);
-      node = def.shape[String(step)];
-    } else if (def.type === 'array') {
-      rest.shift();
-      node = def.element;
-    } else if (def.type === 'record') {
-      rest.shift();
-      node = def.valueType;
-    } else if (def.type === 'pipe') {
+    nodes.push(node);
+    const def: z.core.$ZodTypes['_zod']['def'] = node._zod.def;
+    let inner: z.core.$ZodType | undefined;
+    if (def.type === 'pipe') {
       // Settings that are made ready before they are looked at have their form behind that.
-      node = (def.in as z.core.$ZodTypes)._zod.def.type === 'transform' ? def.out : def.in;
-    } else if ('innerType' in def) node = def.innerType;
-    else node = undefined;
+      inner = (def.in as z.core.$ZodTypes)._zod.def.type === 'transform' ? def.out : def.in;
+    } else if ('innerType' in def) inner = def.innerType;
+    else {
+      const step = rest.shift();
+      // A key may belong into the elements of a list.
+      if (step === undefined && def.type !== 'array' && def.type !== 'record') return nodes;
+      nodes = [];
+      if (def.type === 'object') inner = def.shape[String(step)];
+      else if (def.type === 'array') inner = def.element;
+      else if (def.type === 'record') inner = def.valueType;
+    }
+    node = inner as z.core.$ZodTypes | undefined;
   }
   return [];
 }

@@ -4,7 +4,7 @@ import { type ComponentKind, formatComponentId, parseComponentId } from '../comp
 import { Secret } from '../component/secret.ts';
 import type { AgentConfig, ConfiguredComponent, PipelineConfig } from './agent-config.ts';
 import { checkReferences } from './check-references.ts';
-import { checkSettings, type References, valueAt } from './check-settings.ts';
+import { checkSettings, isHeader, type References, valueAt } from './check-settings.ts';
 import { mergeValues, ownerOf } from './merge.ts';
 import { formatProblem, type Problem } from './problem.ts';
 import { type Expansion, expandReferences, pathKey, type ReferenceSource } from './references.ts';
@@ -305,7 +305,7 @@ function openSecrets(
     checked[`${kind}s`] = Object.fromEntries([...ofKind].map(([key, { config }]) => [key, config]));
   return [...references].flatMap(([key, { open }]) => {
     const path = JSON.parse(key) as Path;
-    if (!open || !(valueAt(checked, path) instanceof Secret)) return [];
+    if (!open || !(isHeader(path) || valueAt(checked, path) instanceof Secret)) return [];
     return [{ path, message: `${open.path} holds a secret, and others may read it (mode ${open.mode})` }];
   });
 }

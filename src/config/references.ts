@@ -48,6 +48,8 @@ export function expandReferences(value: unknown, source: ReferenceSource): Expan
   const warnings: { path: Path; message: string }[] = [];
   const infos: { path: Path; message: string }[] = [];
   const references = new Map<string, Reference>();
+  /** Of the value at hand: the file in it that others may read. */
+  let open: Reference['open'];
 
   const walk = (node: unknown, path: Path): unknown => {
     if (path.length > MAX_LEVELS) {
@@ -63,16 +65,16 @@ export function expandReferences(value: unknown, source: ReferenceSource): Expan
 
   const scalar = (text: string, path: Path): unknown => {
     if (!text.includes('$')) return text;
+    open = undefined;
     try {
       const pieces = split(text);
       if (pieces.length === 1 && typeof pieces[0] === 'object') {
         const resolved = resolve(pieces[0].inner, path);
-        references.set(pathKey(path), { reference: text, text: resolved, ...openFile(pieces[0].inner) });
+        keep(path, text, resolved);
         return resolved === undefined ? null : asYaml(resolved);
       }
       const parts = pieces.map((piece) => (typeof piece === 'string' ? piece : (resolve(piece.inner, path) ?? '')));
-      if (pieces.some((piece) => typeof piece === 'object'))
-        references.set(pathKey(path), { reference: text, text: parts.join('') });
+      if (pieces.some((piece) => typeof piece === 'object')) keep(path, text, parts.join(''));
       return parts.join('');
     } catch (error) {
       problems.push({ path, message: (error as Error).message });
@@ -80,18 +82,20 @@ export function expandReferences(value: unknown, source: ReferenceSource): Expan
     }
   };
 
-  /** Only of a file that is named as it stands: the path of another is not known here. */
-  const openFile = (inner: string): Pick<Reference, 'open'> => {
-    const [, file] = /^file:([^$]+)$/.exec(inner) ?? [];
-    const mode = file === undefined ? undefined : source.openMode?.(file);
-    return mode === undefined ? {} : { open: { path: file!, mode } };
-  };
+  const keep = (path: Path, reference: string, text: string | undefined) =>
+    references.set(pathKey(path), { reference, text, ...(open && { open }) });
 
   const resolve = (inner: string, path: Path): string | undefined => {
     const text = split(inner)
       .map((piece) => (typeof piece === 'string' ? piece : (resolve(piece.inner, path) ?? '')))
       .join('');
-    if (text.startsWith('file:')) return source.file(text.slice('file:'.length)).replace(/\r?\n$/, '');
+    if (text.startsWith('file:')) {
+      const file = text.slice('file:'.length);
+      const content = source.file(file).replace(/\r?\n$/, '');
+      const mode = source.openMode?.(file);
+      if (mode !== undefined) open = { path: file, mode };
+      return content;
+    }
     const name = text.startsWith('env:') ? text.slice('env:'.length) : text;
     const [, variable = '', fallback] = /^([^:]*)(?::-(.*))?$/s.exec(name) ?? [];
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(variable))

@@ -81,6 +81,16 @@ service: { extensions: [scheduler], pipelines: { logs: { receivers: [bmc_logs], 
   assert.deepEqual(warnings(yaml('${file:pw}'), '0644'), [
     'a.yaml:3:100  receivers::bmc_logs::auth::password: pw holds a secret, and others may read it (mode 0644)',
   ]);
+  const holds = /auth::password: pw holds a secret, and others may read it \(mode 0644\)$/;
+  assert.match(warnings(yaml('${file:${env:PW:-pw}}'), '0644').join(), /auth::password: given holds a secret/);
+  assert.match(warnings(yaml('x-${file:pw}'), '0644').join(), holds);
+  const header = yaml('${file:pw}').replace(
+    'debug:',
+    'otlp_http: { endpoint: "https://o", headers: { authorization: "Bearer ${file:key}" } }',
+  );
+  const withHeader = warnings(header.replace('[debug]', '[otlp_http]'), '0644');
+  assert.equal(withHeader.length, 2);
+  assert.match(withHeader.join(), /otlp_http::headers::authorization: key holds a secret/);
   assert.deepEqual(warnings(yaml('${file:pw}'), undefined), []);
   assert.deepEqual(warnings(yaml('${env:PW}'), '0644'), []);
 });
