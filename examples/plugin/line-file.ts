@@ -8,7 +8,7 @@ import { z } from 'zod';
 
 const schema = z.strictObject({
   file: z.string().describe('The file.'),
-  interval_ms: z.int().positive().prefault(1_000).describe('Milliseconds between two looks.'),
+  interval_ms: z.int().positive().prefault(1_000).meta({ unit: 'ms' }).describe('Time between two looks.'),
   storage: z.string().optional().describe('Store of the position; without it a restart sends the whole file again.'),
 });
 

@@ -10,8 +10,10 @@ const schema = withDelivery(
     verbosity: oneOf('basic', 'normal', 'detailed')
       .prefault('basic')
       .describe('`basic`: one line per batch. `normal`: one line per record. `detailed`: every field of a record.'),
-    sampling_initial: count().prefault(2).describe('Batches of each second that are printed in any case.'),
-    sampling_thereafter: count().prefault(1).describe('Of the others one in so many is printed. 0: none.'),
+    sampling_initial: count('batches')
+      .prefault(2)
+      .describe('Batches of each second that are printed in any case. 0: none.'),
+    sampling_thereafter: count('batches').prefault(1).describe('Of the others one in so many is printed. 0: none.'),
     use_internal_logger: bool().prefault(true).describe("Print through the agent's own log, on stderr."),
     output_paths: z
       .array(oneOf('stdout', 'stderr'), { error: wrongType('slice') })

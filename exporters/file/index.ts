@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { defineExporter } from '../../src/component/factory.ts';
 import { deliveryReferences, deliverySettings, withDelivery } from '../../src/config/schema/delivery.ts';
-import { bool, count, oneOf, text } from '../../src/config/schema/values.ts';
+import { bool, count, oneOf, text, wrongType } from '../../src/config/schema/values.ts';
 import { FileSender } from './exporter.ts';
 
 const schema = withDelivery(
@@ -13,12 +13,13 @@ const schema = withDelivery(
     rotation: z
       .strictObject({
         max_megabytes: z
-          .number()
+          .number({ error: wrongType('float64') })
           .gt(0, { error: 'must be positive' })
+          .meta({ type: 'float64', unit: 'MB' })
           .prefault(100)
           .describe('Size in MB at which the file is renamed and a new one begun.'),
-        max_days: count().prefault(0).describe('Age in days at which a renamed file is removed. 0: never.'),
-        max_backups: count().prefault(100).describe('Renamed files to keep. 0: all.'),
+        max_days: count('days').prefault(0).describe('Age in days at which a renamed file is removed. 0: never.'),
+        max_backups: count('files').prefault(100).describe('Renamed files to keep. 0: all.'),
       })
       .prefault({})
       .describe('When the file is renamed to `<name>-<UTC>.<ext>`.'),

@@ -5,11 +5,11 @@ import {
   bool,
   byteSize,
   duration,
+  intBetween,
   oneOf,
   positiveInt,
   secret,
   text,
-  wrongType,
 } from '../../src/config/schema/values.ts';
 
 /** Headers that we set ourselves, or that would break the framing. */
@@ -46,7 +46,8 @@ const headers = z
       }
     }),
   )
-  .transform((values) => values.map(({ name, value }) => ({ name, value: new Secret(value) })));
+  .transform((values) => values.map(({ name, value }) => ({ name, value: new Secret(value) })))
+  .meta({ type: 'map of secret, or list of `{name, value}`' });
 
 const tlsVersion = () => oneOf('1.2', '1.3');
 const file = (what: string) => text().optional().describe(`PEM file with ${what}.`);
@@ -84,10 +85,7 @@ const tls = z
   );
 
 const level = z.strictObject({
-  level: z
-    .int({ error: wrongType('int') })
-    .gte(1, { error: 'must lie between 1 and 22' })
-    .lte(22, { error: 'must lie between 1 and 22' })
+  level: intBetween(1, 22, 'level of the codec')
     .optional()
     .describe('1 to 9 for gzip, 1 to 22 for zstd. Default: that of the codec.'),
 });
@@ -111,7 +109,7 @@ export const otlpHttpConfig = withDelivery(
         .prefault('gzip')
         .describe('Compression of the request body.'),
       compression_params: level.prefault({}).describe('How hard to compress.'),
-      headers: headers.prefault({}).describe('Headers of every request; values are secret.'),
+      headers: headers.prefault({}).describe('Headers of every request.'),
       auth: z
         .strictObject({ authenticator: text().describe('Id of a client auth extension.') })
         .optional()
@@ -121,7 +119,9 @@ export const otlpHttpConfig = withDelivery(
         .prefault('20MiB')
         .describe('Largest request before compression; a larger one is split.'),
       max_reply_size: byteSize(REQUEST_SIZE).prefault('4MiB').describe('Largest reply that is read.'),
-      max_conns_per_host: positiveInt().optional().describe('Connections at once. Default: `num_consumers`.'),
+      max_conns_per_host: positiveInt('connections')
+        .optional()
+        .describe('Connections at once. Default: `num_consumers`.'),
       idle_conn_timeout: duration().prefault('90s').describe('Time after which an idle connection is closed.'),
       proxy_url: url().optional().describe('HTTP proxy. Default: `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`.'),
       ...deliverySettings({ timeout: '30s', queue: true, batchSize: 512 }),

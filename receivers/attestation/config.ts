@@ -5,6 +5,7 @@ import {
   byteSize,
   duration,
   formatDuration,
+  headers,
   intBetween,
   numberBetween,
   oneOf,
@@ -14,7 +15,7 @@ import {
 } from '../../src/config/schema/values.ts';
 import { poolKey, poolName } from './pool-name.ts';
 import { ALGORITHMS } from './probe/result.ts';
-import { auth, headers, safeUrl } from './settings.ts';
+import { auth, safeUrl } from './settings.ts';
 import { verification } from './verification/config.ts';
 
 export const STRATEGIES = ['sample', 'index_sni', 'addresses'] as const;
@@ -46,7 +47,7 @@ export const model = z.strictObject({
     .refine(isPoolUrl, { error: 'must be an https URL without credentials' })
     .describe('Where its backends answer: `https://host[:port]`.'),
   name: label().optional().describe('Name of the pool. Default: `model@host`.'),
-  declared: intBetween(1, MAX_DECLARED).optional().describe('Backends that there are.'),
+  declared: intBetween(1, MAX_DECLARED, 'backends').optional().describe('Backends that there are.'),
   strategy: strategy().optional().describe('Overrides the strategy of the receiver.'),
   addresses: z
     .array(
@@ -113,22 +114,24 @@ const MAX_CALLS = 256;
 
 const round = (defaults: { readonly calls: number; readonly max: number; readonly concurrency: number }) =>
   z.strictObject({
-    calls: intBetween(1, MAX_CALLS).prefault(defaults.calls).describe('Probes of one round.'),
-    max_calls: intBetween(1, MAX_CALLS).prefault(defaults.max).describe('Most probes of one cycle.'),
-    model_concurrency: intBetween(1, 2_000).prefault(defaults.concurrency).describe('Pools at once.'),
-    launch_stagger: duration({ positive: false }).prefault('200ms').describe('Time between two probes of a round.'),
+    calls: intBetween(1, MAX_CALLS, 'probes').prefault(defaults.calls).describe('Probes of one round.'),
+    max_calls: intBetween(1, MAX_CALLS, 'probes').prefault(defaults.max).describe('Most probes of one cycle.'),
+    model_concurrency: intBetween(1, 2_000, 'pools').prefault(defaults.concurrency).describe('Pools at once.'),
+    launch_stagger: duration({ positive: false })
+      .prefault('200ms')
+      .describe('Time between two probes of a round. 0: all at once.'),
   });
 
 /** A whole number within its bounds. */
-const whole = (min: number, max: number) => {
+const whole = (min: number, max: number, unit: string) => {
   const error = `must be between ${min} and ${max}`;
-  return z.int({ error }).check(z.gte(min, { error }), z.lte(max, { error })).meta({ type: 'int' });
+  return z.int({ error }).check(z.gte(min, { error }), z.lte(max, { error })).meta({ type: 'int', unit });
 };
 
 /** A number above 0 and below its bound. */
-const below = (max: number) => {
+const below = (max: number, unit: string) => {
   const error = `must be between 0 and ${max}`;
-  return z.number({ error }).check(z.gt(0, { error }), z.lt(max, { error })).meta({ type: 'float64' });
+  return z.number({ error }).check(z.gt(0, { error }), z.lt(max, { error })).meta({ type: 'float64', unit });
 };
 
 const settings = z.strictObject({
@@ -137,20 +140,22 @@ const settings = z.strictObject({
     .prefault([])
     .describe('The pools.'),
   sources: z.array(source).prefault([]).describe('Where more pools come from.'),
-  max_pools: intBetween(1, 2_000).prefault(200).describe('More are skipped, and counted.'),
+  max_pools: whole(1, 2_000, 'pools').prefault(200).describe('More are skipped, and counted.'),
   refresh_interval: atLeastASecond().prefault('5m').describe('Time between two cycles of a pool.'),
   initial: round({ calls: 5, max: 20, concurrency: 20 }).prefault({}).describe('Cycles until the first success.'),
   cumulative: round({ calls: 5, max: 10, concurrency: 10 })
     .extend({
-      model_stagger: duration({ positive: false }).prefault('2s').describe('Distance of the due times of two pools.'),
+      model_stagger: duration({ positive: false })
+        .prefault('2s')
+        .describe('Distance of the due times of two pools. 0: all at once.'),
     })
     .prefault({})
     .describe('Cycles after it.'),
   sampling: z
     .strictObject({
       adaptive: bool().prefault(true).describe('Rounds go on until nothing more is expected. False: one round.'),
-      unseen_mass: below(1).prefault(0.1).describe('Share of the calls that backends without a pin may get.'),
-      confidence: below(1).prefault(0.95).describe('How sure that must be.'),
+      unseen_mass: below(1, 'ratio').prefault(0.1).describe('Share of the calls that backends without a pin may get.'),
+      confidence: below(1, 'ratio').prefault(0.95).describe('How sure that must be.'),
       window: duration().prefault('2h').describe('How long a draw counts.'),
     })
     .prefault({})
@@ -166,13 +171,13 @@ const settings = z.strictObject({
   })
     .prefault('2MiB')
     .describe('Largest report, on the wire and decoded.'),
-  max_inflight_probes: intBetween(1, 256).prefault(32).describe('Probes at once, over all pools.'),
-  per_host_concurrency: whole(1, 64)
+  max_inflight_probes: intBetween(1, 256, 'probes').prefault(32).describe('Probes at once, over all pools.'),
+  per_host_concurrency: whole(1, 64, 'probes')
     .prefault(5)
     .describe('Probes at once per host of a URL. To one index or address: always 1.'),
-  jitter: numberBetween(0, 0.5)
+  jitter: numberBetween(0, 0.5, 'ratio')
     .prefault(0.1)
-    .describe('Share of `refresh_interval` that this process is off the grid.'),
+    .describe('Share of `refresh_interval` that this process is off the grid. 0: on it.'),
   strategy: strategy()
     .prefault('sample')
     .describe(
@@ -185,7 +190,7 @@ const settings = z.strictObject({
         .prefault('/backends/count')
         .describe('Where the proxy tells how many there are.'),
       timeout: duration().prefault('3s').describe('Time for that.'),
-      max_backends: intBetween(1, MAX_CALLS).prefault(256).describe('More are not asked for.'),
+      max_backends: intBetween(1, MAX_CALLS, 'backends').prefault(256).describe('More are not asked for.'),
     })
     .prefault({})
     .describe('Enumeration by server name: `<label>-i<N>.<base>`.'),
@@ -212,7 +217,7 @@ const settings = z.strictObject({
     .strictObject({
       ttl: duration().prefault('1h').describe('A pin that was not proven for so long goes, while others are left.'),
       max_age: duration().prefault('24h').describe('A pin that was not proven for so long goes in any case.'),
-      floor: intBetween(1, MAX_DECLARED).prefault(1).describe('Pins that `ttl` and a complete cycle leave.'),
+      floor: intBetween(1, MAX_DECLARED, 'pins').prefault(1).describe('Pins that `ttl` and a complete cycle leave.'),
       shared_keys: bool().prefault(false).describe('Several backends may hold one key.'),
       serve_binding: bool().prefault(false).describe('Serves pins of mode `binding`, which no hardware has proven.'),
     })
@@ -222,16 +227,18 @@ const settings = z.strictObject({
     .strictObject({
       enabled: bool().prefault(true).describe('Whether clients may report keys that they met.'),
       min_interval: duration().prefault('10s').describe('Time between two cycles that look for them.'),
-      max: whole(1, 1_024).prefault(64).describe('Most that are looked for at once, per pool.'),
+      max: whole(1, 1_024, 'candidates').prefault(64).describe('Most that are looked for at once, per pool.'),
       ttl: duration().prefault('1h').describe('Time after which one is forgotten.'),
     })
     .prefault({})
     .describe('Keys that clients met and nobody proved yet.'),
   stall: z
     .strictObject({
-      p: below(0.5).prefault(0.01).describe('Less likely than this is no chance.'),
-      min_draws: intBetween(5, 1_000).prefault(10).describe('Fewer draws say nothing about the balancer.'),
-      cycles: intBetween(1, 1_000).prefault(2).describe('Cycles in a row without success, or with backends missing.'),
+      p: below(0.5, 'ratio').prefault(0.01).describe('Less likely than this is no chance.'),
+      min_draws: intBetween(5, 1_000, 'draws').prefault(10).describe('Fewer draws say nothing about the balancer.'),
+      cycles: intBetween(1, 1_000, 'cycles')
+        .prefault(2)
+        .describe('Cycles in a row without success, or with backends missing.'),
     })
     .prefault({})
     .describe('When discovery is said to stand still.'),

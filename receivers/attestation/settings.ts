@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { secret, text } from '../../src/config/schema/values.ts';
+import { text } from '../../src/config/schema/values.ts';
 
 /** An absolute URL over HTTP or TLS, without an account in it. */
 export function httpUrl() {
@@ -22,13 +22,6 @@ function isSafe(value: string): boolean {
   if (!URL.canParse(value)) return true;
   const { protocol, hostname } = new URL(value);
   return protocol === 'https:' || /^(127\.|\[::1\]$|(.*\.)?localhost$)/.test(hostname);
-}
-
-/** Header values may hold a key. */
-export function headers() {
-  return z
-    .record(z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, { error: 'is no header name' }), secret())
-    .prefault({});
 }
 
 export const auth = () =>

@@ -4,6 +4,7 @@ import {
   bool,
   count,
   duration,
+  headers,
   numberBetween,
   oneOf,
   positiveInt,
@@ -57,20 +58,24 @@ const sse = z
 
 const auto = z
   .strictObject({
-    sse_not_available_threshold: positiveInt()
+    sse_not_available_threshold: positiveInt('answers')
       .prefault(1)
       .describe('Answers in a row that say "no event stream here" before polling takes over.'),
     connect_failure_window: duration().prefault('5m').describe('Length of the sliding window in which failures count.'),
-    connect_failure_threshold: positiveInt().prefault(5).describe('Failures in one window before polling takes over.'),
+    connect_failure_threshold: positiveInt('failures')
+      .prefault(5)
+      .describe('Failures in one window before polling takes over.'),
     sse_retry_interval: duration({ positive: false })
       .prefault('30m')
       .describe('Time after which a stream is tried again next to polling; doubles per failed trial. 0: never.'),
-    sse_retry_max_interval: duration({ positive: false }).prefault('6h').describe('Longest time between two trials.'),
+    sse_retry_max_interval: duration({ positive: false })
+      .prefault('6h')
+      .describe('Longest time between two trials. 0: only beside a `sse_retry_interval` of 0.'),
     trial_lifetime: duration().prefault('1m').describe('A trial stream that lived this long ends polling.'),
     persist_downgrade: bool()
       .prefault(true)
       .describe('A restart goes on polling where polling had taken over. Needs `storage`.'),
-    fleet_guard_ratio: numberBetween(0, 1)
+    fleet_guard_ratio: numberBetween(0, 1, 'ratio')
       .check(z.gt(0, { error: 'must be greater than 0' }))
       .prefault(0.5)
       .describe('When more than this share of the endpoints fails at once, no endpoint is blamed. 1: off.'),
@@ -90,9 +95,11 @@ const auto = z
   );
 
 const rateLimit = z.strictObject({
-  bucket_burst: positiveInt().prefault(100).describe('Requests that may leave at once.'),
+  bucket_burst: positiveInt('requests').prefault(100).describe('Requests that may leave at once.'),
   bucket_replenish: duration().prefault('30ms').describe('Time after which one more may leave.'),
-  max_jitter: duration({ positive: false }).prefault('50ms').describe('Largest random wait before each request.'),
+  max_jitter: duration({ positive: false })
+    .prefault('50ms')
+    .describe('Largest random wait before each request. 0: none.'),
 });
 
 const httpUrl = text().refine((value) => URL.canParse(value) && ['http:', 'https:'].includes(new URL(value).protocol), {
@@ -106,7 +113,7 @@ const httpDiscovery = z.strictObject({
     .refine((ms) => ms >= LEAST_DISCOVERY_INTERVAL_MS, { error: 'must be at least 5s' })
     .prefault('1m')
     .describe('Time between two requests.'),
-  headers: z.record(z.string(), text()).prefault({}).describe('Headers of the request.'),
+  headers: headers().describe('Headers of the request.'),
   auth: auth.optional().describe('Account for the request.'),
   tls: tls.optional().describe('TLS of the request.'),
 });
@@ -138,16 +145,16 @@ const settings = z.strictObject({
     .prefault([])
     .describe('Files, or globs, of YAML or JSON that hold lists of endpoints. Read again when they change.'),
   http_discovery: z.array(httpDiscovery).prefault([]).describe('Services that name endpoints.'),
-  shard: count().prefault(0).describe('Which part of the endpoints this agent reads; counted from 0.'),
-  shards_count: positiveInt().prefault(1).describe('Number of agents that share the endpoints.'),
+  shard: count('index').prefault(0).describe('Which part of the endpoints this agent reads; counted from 0.'),
+  shards_count: positiveInt('agents').prefault(1).describe('Number of agents that share the endpoints.'),
   auth: auth.optional().describe('Account for endpoints that name none.'),
   tls: tls.optional().describe('TLS settings for endpoints that name none.'),
   proxy_url: endpoint.shape.proxy_url.describe('Gateway for endpoints that name none.'),
   rate_limit: rateLimit.optional().describe('Limits the requests to all BMCs together. Absent: no limit.'),
-  bmc_request_concurrency: positiveInt()
+  bmc_request_concurrency: positiveInt('requests')
     .prefault(4)
     .describe('Requests in flight per BMC, an open stream not counted.'),
-  max_handshakes: positiveInt().prefault(256).describe('TCP and TLS set-ups in flight over all BMCs.'),
+  max_handshakes: positiveInt('handshakes').prefault(256).describe('TCP and TLS set-ups in flight over all BMCs.'),
   request_timeout: duration().prefault('120s').describe('Time for one whole GET.'),
   body_idle_timeout: duration().prefault('15s').describe('Silence inside an answer body.'),
   periodic: periodic

@@ -10,8 +10,10 @@ const schema = z.strictObject({
   per_target: wordOf('none', 'not_at_rest', 'all')
     .prefault('none')
     .describe('For which targets there are metrics of their own: for those with an open breaker or failures, or all.'),
-  per_target_limit: intBetween(1, 100_000).prefault(20_000).describe('Most targets with metrics of their own.'),
-  max_pending_events: intBetween(1, 1_000_000)
+  per_target_limit: intBetween(1, 100_000, 'targets')
+    .prefault(20_000)
+    .describe('Most targets with metrics of their own.'),
+  max_pending_events: intBetween(1, 1_000_000, 'events')
     .prefault(10_000)
     .describe('Events that may wait for the pipeline, in memory; then the oldest is dropped and counted.'),
 });

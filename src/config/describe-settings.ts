@@ -5,11 +5,20 @@ export interface SettingDoc {
   /** `sse.idle_timeout`; `[]` stands for an element of a list. */
   readonly path: string;
   readonly type: string;
+  /** Of a number; undefined where the value says it itself (`5m`, `16MiB`). */
+  readonly unit: string | undefined;
   /** As one would write it; undefined when there is none. */
   readonly default: string | undefined;
   readonly required: boolean;
   readonly description: string;
+  /** Version that brought it; undefined: the first. */
+  readonly since: string | undefined;
+  /** Whether 0 is possible: it has a meaning of its own then. */
+  readonly takesZero: boolean;
 }
+
+/** Types whose values are quantities. */
+const QUANTITIES = ['int', 'float64', 'number', 'duration', 'size'];
 
 /** Lists the settings of a schema, in the order in which it holds them. Sections stand before what is in them. */
 export function describeSettings(schema: z.ZodType, prefix = ''): SettingDoc[] {
@@ -19,12 +28,11 @@ export function describeSettings(schema: z.ZodType, prefix = ''): SettingDoc[] {
   return Object.entries(def.shape).flatMap(([key, field]) => {
     const path = prefix === '' ? key : `${prefix}.${key}`;
     const inner = unwrap(field as z.ZodType);
+    const type = inner.type ?? typeName(inner.def);
     const own: SettingDoc = {
-      path,
-      type: inner.type ?? typeName(inner.def),
-      default: inner.default,
-      required: inner.required,
-      description: inner.description ?? '',
+      ...{ unit: inner.unit, since: inner.since, default: inner.default, required: inner.required },
+      ...{ path, type, description: inner.description ?? '' },
+      takesZero: QUANTITIES.includes(type) && (field as z.ZodType).safeParse(0).success,
     };
     return [own, ...describeSettings(field as z.ZodType, path)];
   });
@@ -33,6 +41,8 @@ export function describeSettings(schema: z.ZodType, prefix = ''): SettingDoc[] {
 interface Unwrapped {
   readonly def: z.core.$ZodTypes['_zod']['def'];
   readonly type: string | undefined;
+  readonly unit: string | undefined;
+  readonly since: string | undefined;
   readonly description: string | undefined;
   readonly default: string | undefined;
   readonly required: boolean;
@@ -41,20 +51,21 @@ interface Unwrapped {
 /** Looks through defaults, optionals and transforms, and collects what they say. */
 function unwrap(schema: z.ZodType): Unwrapped {
   let node = schema;
-  let type: string | undefined;
-  let description: string | undefined;
+  const said: { description?: string; type?: string; unit?: string; since?: string } = {};
   let fallback: string | undefined;
   let required = true;
   for (;;) {
-    const meta = node.meta();
-    description ??= meta?.description;
-    type ??= meta?.type as string | undefined;
+    // What is further out was said last.
+    Object.assign(said, { ...node.meta(), ...said });
     const { def } = (node as unknown as z.core.$ZodTypes)._zod;
     if (def.type === 'prefault' || def.type === 'default') {
       required = false;
       fallback ??= asWritten(def.defaultValue);
     } else if (def.type === 'optional') required = false;
-    else if (def.type !== 'pipe') return { def, type, description, default: fallback, required };
+    else if (def.type !== 'pipe') {
+      const { type, unit, since, description } = said;
+      return { def, type, unit, since, description, default: fallback, required };
+    }
     node = (def.type === 'pipe' ? def.in : def.innerType) as z.ZodType;
   }
 }
@@ -70,10 +81,13 @@ function typeName(def: Unwrapped['def']): string {
     return Object.values(def.entries)
       .map((word) => `\`${word}\``)
       .join(', ');
+  const inner = def.type === 'record' ? def.valueType : def.type === 'array' ? def.element : undefined;
+  const of = inner ? unwrap(inner as z.ZodType) : undefined;
+  const what = of && of.def.type !== 'object' && of.def.type !== 'unknown' ? ` of ${of.type ?? typeName(of.def)}` : '';
   const names: Partial<Record<string, string>> = {
     object: 'section',
-    record: 'map',
-    array: 'list',
+    record: `map${what}`,
+    array: `list${what}`,
     boolean: 'bool',
     number: 'number',
   };

@@ -31,7 +31,7 @@ export function configJsonSchema(factories: readonly AnyFactory[]): JsonSchema {
     const ofKind = factories.filter((factory) => factory.kind === kind);
     const patterns = ofKind.flatMap((factory) => {
       const schema = schemaOf(factory);
-      return [factory.type, ...(factory.aliases ?? [])].map((type) => [`^${type}(/.+)?$`, schema]);
+      return [factory.type, ...(factory.aliases ?? [])].map((type) => [`^\\s*${type}\\s*(/.+)?$`, schema]);
     });
     return [
       `${kind}s`,
@@ -70,13 +70,15 @@ function toJson(schema: z.ZodType): JsonSchema {
     ...{ io: 'input', unrepresentable: 'any', reused: 'inline' },
     override: ({ jsonSchema }) => asJsonSchema(jsonSchema),
   });
+  allowNulls(json);
   return json;
 }
 
 /** In place, as the library wants it. */
 function asJsonSchema(json: JsonSchema): void {
-  const { type, description, alsoWord } = json as JsonSchema & { alsoWord?: string };
-  if (alsoWord !== undefined) delete (json as Record<string, unknown>).alsoWord;
+  const { alsoWord, unit, since } = json as JsonSchema & { alsoWord?: string; unit?: string; since?: string };
+  const description = describe(json, unit, since);
+  const { type } = json;
   const known = typeof type === 'string' ? TYPES[type] : undefined;
   if (known) {
     const { minimum, maximum } = json;
@@ -95,6 +97,29 @@ function asJsonSchema(json: JsonSchema): void {
   else if (typeof type === 'string' && type !== 'string' && type !== 'null') delete json.type;
   if (alsoWord !== undefined) json.anyOf = [...(json.anyOf ?? []), { const: alsoWord }];
   if (description !== undefined) json.description = description;
+}
+
+/** `null` is "use the default", wherever there is one. */
+function allowNulls(node: unknown): void {
+  if (typeof node !== 'object' || node === null) return;
+  Object.values(node).forEach(allowNulls);
+  const { properties = {}, required = [], additionalProperties } = node as JsonSchema;
+  const optional = Object.entries(properties).filter(([key]) => !required.includes(key));
+  for (const setting of [...optional.map(([, one]) => one), additionalProperties]) {
+    if (typeof setting !== 'object') continue;
+    const { type, anyOf } = setting;
+    if (anyOf) setting.anyOf = [...anyOf, { type: 'null' }];
+    else if (typeof type === 'string') Object.assign(setting, { type: [type, 'null'] });
+  }
+}
+
+/** What is said of a setting, with its unit and version; a part of one without a description keeps them for the whole. */
+function describe(json: JsonSchema, unit: string | undefined, since: string | undefined): string | undefined {
+  delete (json as Record<string, unknown>).alsoWord;
+  if (json.description === undefined) return undefined;
+  for (const ours of ['unit', 'since']) delete (json as Record<string, unknown>)[ours];
+  const more = [unit && `Unit: ${unit}.`, since && `Since ${since}.`].filter(Boolean);
+  return [json.description, ...more].join(' ');
 }
 
 /** Not every text will do: one with a reference in it is not known yet. */

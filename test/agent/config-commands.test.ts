@@ -125,7 +125,18 @@ test('the JSON Schema takes what the agent takes, and refuses what it refuses', 
   assert.deepEqual(JSON.parse(stdout), JSON.parse(JSON.stringify(schema)));
   const { readFile } = await import('node:fs/promises');
   const shipped = await readFile(new URL('../../otel-config.yaml', import.meta.url), 'utf8');
-  for (const good of [shipped, BASE]) assert.ok(check(parse(good)), JSON.stringify(check.errors?.slice(0, 5)));
+  const nothingSaid = BASE.replace(
+    'endpoints:',
+    'tls: { ca_file: null }\n    sse:\n    auto: { trial_lifetime: null }\n    shard: null\n    storage: null\n    endpoints:',
+  )
+    .replace('otlp_http: {', 'otlp_http: { sending_queue: { batch: , queue_size: , sizer: }, compression: ,')
+    .replace('  scheduler:\nservice', '  scheduler :\n  scheduler / two: { breaker: { jitter: } }\nservice')
+    .replace('telemetry:', 'shutdown_timeout: ~\n  telemetry:');
+  await writeFile(join(cwd, 'null.yaml'), nothingSaid);
+  const validated = await cli(['validate', '--config', 'null.yaml'], { cwd, env });
+  assert.equal(validated.code, 0, validated.stderr);
+  for (const good of [shipped, BASE, nothingSaid])
+    assert.ok(check(parse(good)), JSON.stringify(check.errors?.slice(0, 5)));
   for (const bad of [
     BASE.replace('endpoints:', 'endpoint:'),
     BASE.replace('  debug:', '  debugs:'),

@@ -54,7 +54,7 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
     '13:9  receivers::attestation::sources::0: exactly one of "file", "http"',
     '14:24  receivers::attestation::sources::1::http::url: must be https, or http on the loopback',
     '14:65  receivers::attestation::sources::1::interval: must be at least 1s',
-    '15:16  receivers::attestation::max_pools: must be an integer between 1 and 2000, got 3000',
+    '15:16  receivers::attestation::max_pools: must be between 1 and 2000',
     '17:23  receivers::attestation::initial::calls: must not exceed "max_calls" (20)',
     '18:26  receivers::attestation::cumulative::calls: must be an integer between 1 and 256, got 300',
     '18:26  receivers::attestation::cumulative::calls: must not exceed "max_calls" (10)',

@@ -4,11 +4,13 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
+import { z } from 'zod';
 import { generateDocs } from '../../scripts/generate-docs.ts';
 import { builtins } from '../../src/builtins.ts';
 import { ERROR_CODES } from '../../src/component/error-codes.ts';
-import { describeSettings } from '../../src/config/describe-settings.ts';
+import { describeSettings, type SettingDoc } from '../../src/config/describe-settings.ts';
 import { serviceSchema } from '../../src/config/schema/service.ts';
+import { count, duration, secret } from '../../src/config/schema/values.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');
@@ -19,17 +21,53 @@ test('the generated documentation is fresh', () => {
     assert.equal(read(path), content, `${path} is not fresh: run \`npm run docs\` and commit the result`);
 });
 
-test('every setting says what it means', () => {
-  const schemas = [
-    ...builtins.map(({ type, schema }) => ({ type, schema })),
-    { type: 'service', schema: serviceSchema },
-  ];
-  const silent = schemas.flatMap(({ type, schema }) =>
+const SCHEMAS = [...builtins.map(({ type, schema }) => ({ type, schema })), { type: 'service', schema: serviceSchema }];
+const settingsThat = (lack: (setting: SettingDoc) => boolean) =>
+  SCHEMAS.flatMap(({ type, schema }) =>
     describeSettings(schema)
-      .filter(({ description }) => description === '')
+      .filter(lack)
       .map(({ path }) => `${type}: ${path}`),
   );
-  assert.deepEqual(silent, []);
+
+test('every setting says what it means, a number in which unit, and a zero what that does', () => {
+  assert.deepEqual(
+    settingsThat(({ description }) => description === ''),
+    [],
+  );
+  assert.deepEqual(
+    settingsThat(({ type, unit }) => type === 'number' || (/^(int|float64)$/.test(type) && unit === undefined)),
+    [],
+  );
+  assert.deepEqual(
+    settingsThat(({ takesZero, description }) => takesZero && !/\b0\b/.test(description)),
+    [],
+  );
+});
+
+test('the manual tells type, unit, default and version of a setting, and whether it is a secret', () => {
+  const schema = z.strictObject({
+    size: count('records').prefault(5).meta({ since: '0.2.0' }).describe('How many. 0: none.'),
+    wait: duration({ positive: false }).describe('How long. 0: not at all.'),
+    names: z.array(z.string()).optional().describe('Which.'),
+    keys: z.record(z.string(), secret()).prefault({}).describe('Keys.'),
+  });
+  assert.deepEqual(
+    describeSettings(schema).map((one) => [
+      one.path,
+      one.type,
+      one.unit,
+      one.default,
+      one.required,
+      one.since,
+      one.takesZero,
+    ]),
+    [
+      ['size', 'int', 'records', '5', false, '0.2.0', true],
+      ['wait', 'duration', undefined, undefined, true, undefined, true],
+      ['names', 'list of string', undefined, undefined, false, undefined, false],
+      ['keys', 'map of secret', undefined, undefined, false, undefined, false],
+    ],
+  );
 });
 
 test('the example of every component is what its settings take', () => {

@@ -31,7 +31,7 @@ export async function readHttpDiscovery(
       headers: {
         accept: 'application/json',
         'user-agent': `outband/${VERSION}`,
-        ...headers,
+        ...Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, value.reveal()])),
         ...(auth && auth.mode !== 'none' && { authorization: await authorization(auth, host) }),
       },
     });

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { ExtensionReference } from '../../component/factory.ts';
-import { bool, count, duration, oneOf, positiveInt, text, wrongType } from './values.ts';
+import { bool, count, duration, numberBetween, oneOf, positiveInt, text, wrongType } from './values.ts';
 
 export interface DeliveryDefaults {
   /** Time for one attempt. */
@@ -36,10 +36,10 @@ function batch(size: number | undefined) {
     flush_timeout: duration({ message: '`flush_timeout` must be positive' })
       .prefault('200ms')
       .describe('How long a request waits for more.'),
-    min_size: count()
+    min_size: count('`sizer`')
       .prefault(size ?? 8192)
       .describe('Size at which a request waits no longer. 0: never waits.'),
-    max_size: count()
+    max_size: count('`sizer`')
       .prefault(size ?? 0)
       .describe('Largest size of a request. 0: none.'),
     sizer: batchSizer.prefault('items').describe('Unit of both sizes: `items` (records) or `bytes`.'),
@@ -57,11 +57,13 @@ function queue(defaults: DeliveryDefaults) {
         z.gt(0, { error: '`num_consumers` must be positive' }),
         z.lte(256, { error: 'must not be greater than 256' }),
       )
+      .meta({ type: 'int', unit: 'requests' })
       .prefault(10)
       .describe('Requests in flight at once.'),
     queue_size: z
       .int({ error: wrongType('int') })
       .check(z.gt(0, { error: '`queue_size` must be positive' }))
+      .meta({ type: 'int', unit: '`sizer`' })
       .optional()
       .describe(
         'What may be queued or in flight, in units of `sizer`. Default 1000; with `storage` the store decides.',
@@ -78,7 +80,7 @@ function queue(defaults: DeliveryDefaults) {
     storage: text()
       .optional()
       .describe('Id of a `file_storage`: the queue survives restarts and power cuts, and refused records are kept.'),
-    max_memory_mib: positiveInt()
+    max_memory_mib: positiveInt('MiB')
       .check(z.lte(4096, { error: 'must be between 1 and 4096' }))
       .prefault(64)
       .describe('MiB of records that may be held in memory, whatever `sizer` says.'),
@@ -103,18 +105,20 @@ function queue(defaults: DeliveryDefaults) {
   });
 }
 
-const factor = (rule: 'multiplier' | 'share') =>
-  rule === 'multiplier'
-    ? z.number().gte(1, { error: 'must be at least 1' })
-    : z.number().gte(0, { error: 'must lie between 0 and 1' }).lte(1, { error: 'must lie between 0 and 1' });
-
 const retry = together(
   z.strictObject({
     enabled: bool().prefault(true).describe('Off: the first failure of a request is final, and counted.'),
     initial_interval: duration().prefault('5s').describe('Wait before the first retry.'),
     max_interval: duration().prefault('30s').describe('Longest wait between two retries.'),
-    multiplier: factor('multiplier').prefault(1.5).describe('Growth of the wait.'),
-    randomization_factor: factor('share').prefault(0.5).describe('Each wait is drawn from interval x [1 - f, 1 + f].'),
+    multiplier: z
+      .number({ error: wrongType('float64') })
+      .gte(1, { error: 'must be at least 1' })
+      .meta({ type: 'float64', unit: 'ratio' })
+      .prefault(1.5)
+      .describe('Growth of the wait.'),
+    randomization_factor: numberBetween(0, 1, 'ratio')
+      .prefault(0.5)
+      .describe('Each wait is drawn from interval x [1 - f, 1 + f]. 0: as it is.'),
     max_elapsed_time: duration({ positive: false })
       .optional()
       .describe('Time after which a request is given up, and counted. 0: never. Default 300s; with `storage` 0.'),

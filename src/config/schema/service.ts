@@ -18,7 +18,7 @@ const pipeline = z.strictObject({
 const prometheus = z
   .strictObject({
     host: text().prefault('localhost').describe('Address to listen on.'),
-    port: positiveInt()
+    port: positiveInt('TCP port')
       .check(z.lte(65535, { error: 'must not be greater than 65535' }))
       .prefault(8888)
       .describe('TCP port to listen on.'),
@@ -42,9 +42,9 @@ const otlp = z
       .transform((given) =>
         Array.isArray(given) ? given : Object.entries(given).map(([name, value]) => ({ name, value })),
       )
-      .meta({ type: 'map or list of `{name, value}`' })
+      .meta({ type: 'map of secret, or list of `{name, value}`' })
       .describe('Headers of each request.'),
-    timeout: positiveInt().prefault(10_000).describe('Of a request; milliseconds.'),
+    timeout: positiveInt('ms').prefault(10_000).describe('Of a request; milliseconds.'),
   })
   .describe('An OTLP service.');
 const otlpExporter = z.strictObject({ otlp }).describe('Where it is sent.');
@@ -57,8 +57,8 @@ const reader = z
       .describe('Metrics that somebody fetches.'),
     periodic: z
       .strictObject({
-        interval: positiveInt().prefault(60_000).describe('Time between two requests; milliseconds.'),
-        timeout: positiveInt().prefault(30_000).describe('Of one collection and its request; milliseconds.'),
+        interval: positiveInt('ms').prefault(60_000).describe('Time between two requests; milliseconds.'),
+        timeout: positiveInt('ms').prefault(30_000).describe('Of one collection and its request; milliseconds.'),
         exporter: otlpExporter,
       })
       .optional()
@@ -71,7 +71,7 @@ const reader = z
 const logsProcessor = z.strictObject({
   batch: z
     .strictObject({
-      schedule_delay: positiveInt().prefault(1_000).describe('Time that lines are gathered; milliseconds.'),
+      schedule_delay: positiveInt('ms').prefault(1_000).describe('Time that lines are gathered; milliseconds.'),
       exporter: otlpExporter,
     })
     .describe('Lines are sent in batches; what cannot be sent is dropped and counted.'),
@@ -99,8 +99,10 @@ export const serviceSchema = z.strictObject({
             .strictObject({
               enabled: bool().prefault(true).describe('Whether lines that repeat are left out.'),
               tick: duration().prefault('10s').describe('Length of a window.'),
-              initial: positiveInt().prefault(10).describe('Lines of one level and message that pass in a window.'),
-              thereafter: count().prefault(100).describe('After them every so-manieth passes. 0: none.'),
+              initial: positiveInt('lines')
+                .prefault(10)
+                .describe('Lines of one level and message that pass in a window.'),
+              thereafter: count('lines').prefault(100).describe('After them every so-manieth passes. 0: none.'),
             })
             .prefault({})
             .describe('What is left out; the next line that passes says how many in `sampled_out`.'),

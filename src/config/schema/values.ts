@@ -75,20 +75,20 @@ export function byteSize({ min, minText, max = Number.POSITIVE_INFINITY, maxText
   return read.meta({ type: 'size' });
 }
 
-/** An integer setting that must be greater than 0. */
-export function positiveInt() {
+/** An integer setting that must be greater than 0. @param unit of it, for the manual: `requests` */
+export function positiveInt(unit: string) {
   return z
     .int({ error: wrongType('int') })
     .check(z.gt(0, { error: 'must be greater than 0' }))
-    .meta({ type: 'int' });
+    .meta({ type: 'int', unit });
 }
 
-/** An integer setting, 0 or more. */
-export function count() {
+/** An integer setting, 0 or more. @param unit as of {@link positiveInt} */
+export function count(unit: string) {
   return z
     .int({ error: wrongType('int') })
     .check(z.gte(0, { error: 'must not be negative' }))
-    .meta({ type: 'int' });
+    .meta({ type: 'int', unit });
 }
 
 export function bool() {
@@ -116,6 +116,13 @@ export function secret() {
     .meta({ type: 'secret' });
 }
 
+/** Headers of requests, by name; their values may hold a key. */
+export function headers() {
+  return z
+    .record(z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, { error: 'is no header name' }), secret())
+    .prefault({});
+}
+
 type IssueInput = { readonly input?: unknown };
 
 /** The Collector's sentence about a value of another type. */
@@ -139,16 +146,16 @@ export function flag() {
   return z.boolean({ error: ({ input }: IssueInput) => `expected true or false, got ${shown(input)}` });
 }
 
-/** An integer setting between two bounds, which belong to it. */
-export function intBetween(min: number, max: number) {
+/** An integer setting between two bounds, which belong to it. @param unit as of {@link positiveInt} */
+export function intBetween(min: number, max: number, unit: string) {
   const error = ({ input }: IssueInput) => `must be an integer between ${min} and ${max}, got ${shown(input)}`;
-  return z.int({ error }).check(z.gte(min, { error }), z.lte(max, { error })).meta({ type: 'int' });
+  return z.int({ error }).check(z.gte(min, { error }), z.lte(max, { error })).meta({ type: 'int', unit });
 }
 
-/** A number setting between two bounds, which belong to it. */
-export function numberBetween(min: number, max: number) {
+/** A number setting between two bounds, which belong to it. @param unit as of {@link positiveInt} */
+export function numberBetween(min: number, max: number, unit: string) {
   const error = ({ input }: IssueInput) => `must lie between ${min} and ${max}, got ${shown(input)}`;
-  return z.number({ error }).check(z.gte(min, { error }), z.lte(max, { error })).meta({ type: 'float64' });
+  return z.number({ error }).check(z.gte(min, { error }), z.lte(max, { error })).meta({ type: 'float64', unit });
 }
 
 /** A duration setting between two bounds (durations themselves), which belong to it. */

@@ -30,7 +30,7 @@ const settings = z.strictObject({
     .describe('Room for records that a backend refused.'),
   commit: z
     .strictObject({
-      max_records: positiveInt()
+      max_records: positiveInt('records')
         .check(z.lte(10_000, { error: 'must be at most 10000' }))
         .prefault(100)
         .describe('Records that start a commit at once.'),

@@ -57,8 +57,12 @@ const schema = z
     allow_actions: flag().prefault(false).describe('Whether a token may also command: run, reset, redrive.'),
     rate_limit: z
       .strictObject({
-        requests_per_minute: intBetween(1, 100_000).prefault(500).describe('Requests per client and minute.'),
-        failed_auth_per_minute: intBetween(1, 1_000).prefault(10).describe('Wrong tokens per client and minute.'),
+        requests_per_minute: intBetween(1, 100_000, 'requests per minute')
+          .prefault(500)
+          .describe('Requests per client and minute.'),
+        failed_auth_per_minute: intBetween(1, 1_000, 'attempts per minute')
+          .prefault(10)
+          .describe('Wrong tokens per client and minute.'),
       })
       .prefault({})
       .describe('Bounds per client: per address, or per network of 64 bits.'),
@@ -83,7 +87,7 @@ const schema = z
     read_header_timeout: durationBetween('1s', '10m').prefault('10s').describe('Time for a client to send a request.'),
     idle_timeout: durationBetween('1s', '10m').prefault('60s').describe('Time that an unused connection stays open.'),
     write_timeout: durationBetween('1s', '10m').prefault('30s').describe('Time for a client to take what is sent.'),
-    max_connections: intBetween(1, 65_535).prefault(256).describe('Connections at once.'),
+    max_connections: intBetween(1, 65_535, 'connections').prefault(256).describe('Connections at once.'),
     max_header_size: sizeBetween('1KiB', '64KiB').prefault('16KiB').describe('Bytes of all headers of a request.'),
     snapshot_max_age: durationBetween('0s', '10s')
       .prefault('1s')

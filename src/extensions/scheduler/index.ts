@@ -25,11 +25,11 @@ const schema = z
           .describe('Least distance of two runs of a target; a shorter registered interval wins.'),
         max_interval: duration({ positive: false })
           .prefault('5m')
-          .describe('Longest interval that load may lead to; a longer registered interval wins.'),
-        idle_runs: intBetween(1, 1_000)
+          .describe('Longest interval that load may lead to; a longer registered interval wins. Above 0.'),
+        idle_runs: intBetween(1, 1_000, 'runs')
           .prefault(3)
           .describe('Runs that find nothing before a shortened interval grows back by one step.'),
-        max_busy_ratio: numberBetween(0.01, 1)
+        max_busy_ratio: numberBetween(0.01, 1, 'ratio')
           .prefault(0.25)
           .describe('Share of its interval that a run may take before the interval grows.'),
         overload_lag: durationBetween('1ns', '8760h', 'must be positive')
@@ -43,7 +43,7 @@ const schema = z
       .describe('Time that a run may take when its target sets none.'),
     concurrency: z
       .strictObject({
-        max: intBetween(1, 10_000)
+        max: intBetween(1, 10_000, 'runs')
           .prefault(256)
           .describe('Runs in flight at once; the others wait in order of their due time.'),
         per_type: z
@@ -53,37 +53,47 @@ const schema = z
       })
       .prefault({})
       .describe('Bounds on what runs at once.'),
-    max_starts_per_second: intBetween(1, 100_000).prefault(2_000).describe('Starts of runs are spread to this rate.'),
+    max_starts_per_second: intBetween(1, 100_000, 'runs per second')
+      .prefault(2_000)
+      .describe('Starts of runs are spread to this rate.'),
     breaker: z
       .strictObject({
-        failure_threshold: intBetween(1, 100)
+        failure_threshold: intBetween(1, 100, 'failures')
           .prefault(5)
           .describe('Failures in a row that open the breaker of a target.'),
-        base_delay: duration({ positive: false }).prefault('30s').describe('Wait before the first trial.'),
-        max_delay: duration({ positive: false }).prefault('5m').describe('Bound of the wait, which doubles each time.'),
-        jitter: numberBetween(0, 1).prefault(0.2).describe('Share of the wait that chance adds.'),
+        base_delay: duration({ positive: false }).prefault('30s').describe('Wait before the first trial; above 0.'),
+        max_delay: duration({ positive: false })
+          .prefault('5m')
+          .describe('Bound of the wait, which doubles each time; above 0.'),
+        jitter: numberBetween(0, 1, 'ratio').prefault(0.2).describe('Share of the wait that chance adds. 0: none.'),
         max_retry_after: durationBetween('0s', '24h')
           .prefault('1h')
           .describe('Longest wait that a target may ask for; 0: it is not asked.'),
-        flap_threshold: intBetween(2, 10).prefault(3).describe('Openings in `flap_window` that count as flapping.'),
+        flap_threshold: intBetween(2, 10, 'openings')
+          .prefault(3)
+          .describe('Openings in `flap_window` that count as flapping.'),
         flap_window: durationBetween('1m', '24h').prefault('1h').describe('See `flap_threshold`.'),
       })
       .prefault({})
       .describe('Circuit breaker, one per target: open, nothing runs before its retry time.'),
     dead_letter: z
       .strictObject({
-        max_retry_attempts: intBetween(1, 100)
+        max_retry_attempts: intBetween(1, 100, 'runs')
           .prefault(5)
           .describe('Trials in a row that fail before the target is parked.'),
         retry_interval: durationBetween('10s', '168h')
           .prefault('30m')
           .describe('Time between runs of a parked target.'),
-        jitter: numberBetween(0, 1).prefault(0.2).describe('Share of `retry_interval` that chance adds.'),
-        redrive_rate: numberBetween(0.1, 1_000).prefault(10).describe('Parked targets per second that a redrive runs.'),
+        jitter: numberBetween(0, 1, 'ratio')
+          .prefault(0.2)
+          .describe('Share of `retry_interval` that chance adds. 0: none.'),
+        redrive_rate: numberBetween(0.1, 1_000, 'targets per second')
+          .prefault(10)
+          .describe('Parked targets per second that a redrive runs.'),
       })
       .prefault({})
       .describe('Targets that keep failing, or fail in a way that no wait heals, are parked.'),
-    status_threshold: numberBetween(0.01, 1)
+    status_threshold: numberBetween(0.01, 1, 'ratio')
       .prefault(0.5)
       .describe('Share of targets with an open breaker at which the scheduler reports itself as not well.'),
     storage: text().optional().describe('Id of a storage extension: the state of targets survives a restart.'),

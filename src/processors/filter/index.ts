@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { defineProcessor } from '../../component/factory.ts';
 import { formatComponentId } from '../../component/id.ts';
-import { bool, text, wrongType } from '../../config/schema/values.ts';
+import { bool, intBetween, text } from '../../config/schema/values.ts';
 import { FILTER_METRICS, FilterProcessor } from './processor.ts';
 
 const matchType = () =>
@@ -36,11 +36,7 @@ const logConditions = z.strictObject({
   severity_texts: texts('Severity texts'),
   severity_number: z
     .strictObject({
-      min: z
-        .int({ error: wrongType('int') })
-        .gte(1)
-        .lte(24)
-        .describe('Least severity number.'),
+      min: intBetween(1, 24, 'severity number').describe('Least severity number.'),
       match_undefined: bool().prefault(false).describe('Whether a record without severity matches.'),
     })
     .optional()

@@ -3,18 +3,18 @@ import { defineProcessor } from '../../component/factory.ts';
 import { duration, positiveInt } from '../../config/schema/values.ts';
 import { MemoryLimiter } from './processor.ts';
 
-const percentage = () => positiveInt().check(z.lte(100, { error: 'must not be greater than 100' }));
+const percentage = () => positiveInt('percent').check(z.lte(100, { error: 'must not be greater than 100' }));
 
 const schema = z
   .strictObject({
     check_interval: duration({ message: 'must be greater than zero' })
       .prefault('1s')
       .describe('Time between two looks at the memory.'),
-    limit_mib: positiveInt().optional().describe('MiB that the process may use.'),
+    limit_mib: positiveInt('MiB').optional().describe('MiB that the process may use.'),
     limit_percentage: percentage()
       .optional()
       .describe('The same in percent of what the control group, else the machine, has. Used without `limit_mib`.'),
-    spike_limit_mib: positiveInt()
+    spike_limit_mib: positiveInt('MiB')
       .optional()
       .describe('MiB below the limit at which data is refused. Default: a fifth of the limit.'),
     spike_limit_percentage: percentage().optional().describe('The same in percent. Used without `spike_limit_mib`.'),
