@@ -171,7 +171,15 @@ export class EndpointEvents {
     this.#count('entries', { result: name, reason, transport });
   }
 
-  decodeError(stage: 'sse' | 'json' | 'event' | 'entry' | 'reference', error: string): void {
+  /** What a read of a log came upon and could not make a record of. */
+  unreadableEntries(count: number): void {
+    this.counters.decodeErrors += count;
+    this.#add('decodeErrors', count, { stage: 'entry', ...this.labels });
+    this.#add('scraperErrors', count, { scraper: 'poll', ...this.labels });
+    this.#warnOnce('entry', 'a log holds entries that cannot be read', { entries: count });
+  }
+
+  decodeError(stage: 'sse' | 'json' | 'event' | 'reference', error: string): void {
     this.counters.decodeErrors++;
     this.#count('decodeErrors', { stage });
     this.#warnOnce(stage, 'the stream sent something that cannot be read', { stage, error });

@@ -181,6 +181,7 @@ export class LogReader {
       if (wasKnown) fresh += delivered;
       if (read.reset) events.logReset(service.path, read.reset);
       if (read.limit) events.limit(read.limit);
+      if (read.unreadable > 0) events.unreadableEntries(read.unreadable);
       for (let n = 0; n < read.reworded; n++) events.entry({ skipped: 'reworded' }, 'poll');
       if (read.whole) {
         cursor.endWholeRead(read.entries);

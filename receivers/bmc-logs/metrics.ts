@@ -39,6 +39,12 @@ export const METRICS = {
     ['result', 'reason', 'transport'],
   ),
   decodeErrors: counter('outband.bmc.decode_errors', '{error}', 'What a BMC sent and nobody can read.', ['stage']),
+  scraperErrors: {
+    ...counter('otelcol_scraper_errored_log_records', '{record}', 'Entries of logs that no record could be made of.', [
+      'scraper',
+    ]),
+    level: 'normal',
+  },
   resets: counter('outband.bmc.log_resets', '{reset}', 'Logs that did not just go on.', ['kind']),
   gapEntries: counter('outband.bmc.gap_entries', '{entry}', 'Entries that a stream missed, and a read brought.', [
     'read_reason',

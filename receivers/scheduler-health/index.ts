@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { defineReceiver } from '../../src/component/factory.ts';
 import { durationBetween, intBetween, text, wordOf } from '../../src/config/schema/values.ts';
 import { DROPPED } from './pending-events.ts';
-import { SCRAPED, SchedulerHealthReceiver } from './receiver.ts';
+import { SchedulerHealthReceiver } from './receiver.ts';
 
 const schema = z.strictObject({
   scheduler: text().prefault('scheduler').describe('Id of the scheduler extension that is told about.'),
@@ -25,7 +25,7 @@ export default defineReceiver({
   summary: 'The state of the scheduler as metrics, its transitions as logs. Events wait in memory only.',
   stability: { logs: 'beta', metrics: 'beta' },
   schema,
-  metrics: [DROPPED, SCRAPED],
+  metrics: [DROPPED],
   references: ({ scheduler = 'scheduler' }) => [{ path: ['scheduler'], id: scheduler }],
   create: ({ id, config, host, next }) => new SchedulerHealthReceiver(id, config, host, next),
 });

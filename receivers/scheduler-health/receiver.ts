@@ -1,22 +1,14 @@
-import type { Counter } from '@opentelemetry/api';
 import type { Resource } from '@opentelemetry/resources';
 import type { ResourceMetrics } from '@opentelemetry/sdk-metrics';
 import type { Component, Host } from '../../src/component/component.ts';
 import type { MetricsConsumer, NextConsumers } from '../../src/component/consumer.ts';
 import { RetryableError } from '../../src/component/errors.ts';
 import { type ComponentId, formatComponentId } from '../../src/component/id.ts';
-import type { MetricDoc } from '../../src/component/metric-doc.ts';
 import type { RunResult, SchedulerSnapshot, TargetHandle, TargetSnapshot } from '../../src/component/scheduler.ts';
-import { pointsIn } from '../../src/telemetry/points.ts';
 import type { SchedulerHealthConfig } from './index.ts';
 import { schedulerMetrics, targetMetrics } from './metrics.ts';
 import { type PendingEvents, pendingEvents } from './pending-events.ts';
 import { transitionRecord } from './transition-logs.ts';
-
-export const SCRAPED: MetricDoc = {
-  ...{ name: 'otelcol_scraper_scraped_metric_points', kind: 'counter', unit: '{datapoint}', attributes: ['scraper'] },
-  ...{ description: 'Points that were made of snapshots of the scheduler.', level: 'normal' },
-};
 
 /** Targets whose metrics are made in one go: others have their turn before the next. */
 const PIECE = 500;
@@ -28,7 +20,6 @@ export class SchedulerHealthReceiver implements Component {
   readonly #host: Host;
   readonly #next: NextConsumers;
   readonly #resource: Resource;
-  readonly #scraped: Counter;
   #events: PendingEvents | undefined;
   #unlisten: (() => void) | undefined;
   #target: TargetHandle | undefined;
@@ -40,7 +31,6 @@ export class SchedulerHealthReceiver implements Component {
     this.#host = host;
     this.#next = next;
     this.#resource = host.ownMetrics.resource;
-    this.#scraped = host.meter.createCounter(SCRAPED.name, SCRAPED);
   }
 
   async start(): Promise<void> {
@@ -77,7 +67,6 @@ export class SchedulerHealthReceiver implements Component {
   async #collect(snapshot: SchedulerSnapshot, next: MetricsConsumer, signal: AbortSignal): Promise<RunResult> {
     try {
       for (const metrics of this.#scrape(snapshot)) {
-        this.#scraped.add(pointsIn(metrics), { receiver: this.#id, scraper: 'scheduler' });
         await next.consumeMetrics(metrics, { signal, labels: { transport: 'poll' } });
         await new Promise<void>((resolve) => setImmediate(resolve));
       }

@@ -16,6 +16,10 @@ const docsOf = (what: 'log_records' | 'metric_points', unit: string, noun: strin
     unit,
     `${noun} that the pipeline did not take for now, as often as they were offered.`,
   ),
+  scraped: {
+    ...{ name: `otelcol_scraper_scraped_${what}`, kind: 'counter', unit, attributes: ['scraper'], level: 'normal' },
+    description: `${noun} that a receiver fetched (poll, probe) and offered, whatever became of them.`,
+  } satisfies MetricDoc as MetricDoc,
 });
 const LOGS = docsOf('log_records', '{record}', 'Records');
 const POINTS = docsOf('metric_points', '{datapoint}', 'Points');
@@ -30,6 +34,7 @@ const REQUESTS: MetricDoc = {
 /** What every receiver tells; attribute `receiver`, and those that its calls bring. */
 export const RECEIVER_METRICS: readonly MetricDoc[] = [...Object.values(LOGS), ...Object.values(POINTS), REQUESTS];
 
+const STREAM = 'sse';
 const OUTCOMES = { accepted: 'success', failed: 'failure', refused: 'refused' } as const;
 
 /** The same consumers, with all counted that they take and do not take. What is cut off by its own signal counts as nothing. */
@@ -45,12 +50,16 @@ export function countedReceiver(meter: Meter, receiver: string, { logs, metrics 
       refused: meter.createCounter(docs.refused.name, docs.refused),
       failed: meter.createCounter(docs.failed.name, docs.failed),
     };
+    const scraped = meter.createCounter(docs.scraped.name, docs.scraped);
     const count = (how: keyof typeof made, data: Data, labels: Attributes) => {
       made[how].add(size(data), labels);
       requests.add(1, { ...labels, outcome: OUTCOMES[how] });
     };
     return async (data: Data, context: ConsumeContext) => {
       const labels = { receiver, ...context.labels };
+      const { transport = STREAM } = context.labels ?? {};
+      // What comes by itself is not fetched.
+      if (transport !== STREAM) scraped.add(size(data), { receiver, scraper: transport });
       try {
         await consume(data, context);
         count('accepted', data, labels);

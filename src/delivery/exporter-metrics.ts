@@ -87,6 +87,11 @@ const histogram = (name: string, unit: string, description: string): MetricDoc =
   level: 'detailed',
 });
 const ENQUEUE_SIZE = histogram('enqueue_size', '{item}', 'Records or points in a batch that was queued.');
+const ENQUEUE_BYTES = histogram(
+  'enqueue_size_bytes',
+  'By',
+  'Size of a batch that was queued, as it is estimated for the queue.',
+);
 const SEND_SIZE = histogram('queue_batch_send_size', '{item}', 'Records or points in a request.');
 const SEND_BYTES = histogram(
   'queue_batch_send_size_bytes',
@@ -101,7 +106,7 @@ const BYTE_BOUNDARIES = [1_000, 10_000, 50_000, 100_000, 500_000, 1_000_000, 2_0
 export const EXPORTER_METRICS: readonly MetricDoc[] = [
   ...Object.values(LOG_DOCS),
   ...Object.values(POINT_DOCS),
-  ...[SIZE, CAPACITY, REQUESTS, HELD, COALESCED, ENQUEUE_SIZE, SEND_SIZE, SEND_BYTES],
+  ...[SIZE, CAPACITY, REQUESTS, HELD, COALESCED, ENQUEUE_SIZE, ENQUEUE_BYTES, SEND_SIZE, SEND_BYTES],
   ...[DLQ_SIZE, DLQ_BYTES, DLQ_CAPACITY, DLQ_AGE, DLQ_ENQUEUED, DLQ_REDRIVEN, DLQ_EVICTED],
 ];
 
@@ -122,7 +127,7 @@ export interface ExporterReadings {
 
 export interface ExporterMetrics {
   /** A batch is in the queue. */
-  enqueued(count: number): void;
+  enqueued(count: number, bytes: number): void;
   /** A request goes out. */
   sending(count: number, bytes: number): void;
   sent(count: number): void;
@@ -195,13 +200,17 @@ export function exporterMetrics(
     const made = meter.createHistogram(doc.name, { ...doc, advice: { explicitBucketBoundaries: boundaries } });
     return (value: number) => made.record(value, typed);
   };
-  const [enqueueSize, sendSize, sendBytes] = [
+  const [enqueueSize, enqueueBytes, sendSize, sendBytes] = [
     sizes(ENQUEUE_SIZE, ITEM_BOUNDARIES),
+    sizes(ENQUEUE_BYTES, BYTE_BOUNDARIES),
     sizes(SEND_SIZE, ITEM_BOUNDARIES),
     sizes(SEND_BYTES, BYTE_BOUNDARIES),
   ];
   return {
-    enqueued: enqueueSize,
+    enqueued(count, bytes) {
+      enqueueSize(count);
+      enqueueBytes(bytes);
+    },
     sending(count, bytes) {
       sendSize(count);
       sendBytes(bytes);

@@ -134,10 +134,12 @@ export class SignalPipeline<Batch, Value> {
   async consume(batch: Batch, signal: AbortSignal): Promise<void> {
     const { kind } = this.#options;
     if (this.#drain.signal.aborted) throw this.#drain.signal.reason;
-    const count = kind.values(batch).reduce((sum, value) => sum + kind.count(value), 0);
+    const values = kind.values(batch);
+    const count = values.reduce((sum, value) => sum + kind.count(value), 0);
+    const bytes = values.reduce((sum, value) => sum + kind.bytes(value), 0);
     try {
       await this.#queue.put(batch, AbortSignal.any([signal, this.#drain.signal]));
-      this.#metrics.enqueued(count);
+      this.#metrics.enqueued(count, bytes);
     } catch (error) {
       const code = error instanceof OutbandError ? error.code : 'unexpected';
       if (!(error instanceof PermanentError)) this.#metrics.enqueueFailed(count, code);

@@ -29,6 +29,9 @@ test('what a receiver offers is counted by what became of it, and not at all whe
   const of = (how: string) =>
     metrics.value(`otelcol_receiver_${how}_log_records`, { receiver: 'mine', transport: 'sse' });
   assert.deepEqual([await of('accepted'), await of('failed'), await of('refused')], [2, 1, 3]);
+  assert.equal(await metrics.value('otelcol_scraper_scraped_log_records'), 0, 'a stream is not fetched');
+  await next.consumeLogs(batch('a', 'b'), { signal: never, labels: { transport: 'poll' } }).catch(() => {});
+  assert.equal(await metrics.value('otelcol_scraper_scraped_log_records', { receiver: 'mine', scraper: 'poll' }), 2);
   for (const outcome of ['success', 'failure', 'refused'])
     assert.equal(await metrics.value('otelcol_receiver_requests', { ...labels, outcome }), 1);
 });

@@ -73,6 +73,8 @@ export interface ReadResult {
   readonly endedAtFloor: boolean;
   /** Known entries whose text alone is another one. */
   readonly reworded: number;
+  /** Members that are no entries, and links to entries that led to none. */
+  readonly unreadable: number;
   readonly reset?: LogReset;
   /** This form of a query cannot be trusted on this BMC; the log was read whole instead. */
   readonly failedShortcut?: 'filter' | 'skip';
@@ -139,7 +141,7 @@ async function walk(options: ReadOptions, plan: ReadPlan, rekey: boolean): Promi
   let claimed: number | undefined;
   const sequences = new Set<string>();
   const pagesSeen = new Set<string>();
-  const seen = { entries: 0, knownDated: 0, knownUndated: 0, sameContent: 0, reworded: 0 };
+  const seen = { entries: 0, knownDated: 0, knownUndated: 0, sameContent: 0, reworded: 0, unreadable: 0 };
   const ranks: Ranks = { largest: undefined, smallestUnknown: undefined };
   const places: (bigint | undefined)[] = [];
   let error: unknown;
@@ -165,6 +167,7 @@ async function walk(options: ReadOptions, plan: ReadPlan, rekey: boolean): Promi
       claimed,
       endedAtFloor,
       reworded: seen.reworded,
+      unreadable: seen.unreadable,
       ...(reset && { reset }),
       ...(limit && { limit }),
       ...(error !== undefined && { error }),
@@ -212,6 +215,8 @@ async function walk(options: ReadOptions, plan: ReadPlan, rekey: boolean): Promi
     error ??= members.error;
     budget.entries -= members.fetched.length;
     seen.entries += members.known.length + members.fetched.length;
+    const shown = Array.isArray(page.Members) ? page.Members.length : 0;
+    seen.unreadable += shown - listed.length + members.failed;
     let oldHere = 0;
     let isLoop = listed.length > 0;
     for (const member of listed) {
@@ -342,7 +347,8 @@ interface Members {
   readonly known: readonly { readonly link: string; readonly entry: LinkedEntry }[];
   /** More links than this poll may still fetch: the same page again, next time. */
   readonly cut: boolean;
-  /** The first link that could not be fetched. */
+  /** Links that could not be fetched, and why the first of them could not. */
+  readonly failed: number;
   readonly error: unknown;
 }
 
@@ -362,10 +368,14 @@ async function fetchMembers(members: readonly JsonObject[], options: ReadOptions
   const now = wanted.slice(0, Math.max(0, budget.linkFetches));
   budget.linkFetches -= now.length;
   const answers = await Promise.allSettled(now.map(({ member }) => client.get(member['@odata.id'], signal)));
+  let failed = 0;
   let error: unknown;
   for (const [index, answer] of answers.entries()) {
     if (answer.status === 'fulfilled') fetched.push({ json: answer.value.body, link: now[index]!.link });
-    else error ??= answer.reason;
+    else {
+      failed++;
+      error ??= answer.reason;
+    }
   }
-  return { fetched, known, cut: now.length < wanted.length, error };
+  return { fetched, known, cut: now.length < wanted.length, failed, error };
 }

@@ -247,6 +247,25 @@ describe('faults of logs', { concurrency: 4 }, () => {
     assert.equal(one.sink.unique, 3);
   });
 
+  test('members that are no entries, and links that lead to none, are counted; the entries beside them come', async (t) => {
+    const one = await scene(t, {
+      receiver: POLLED,
+      before: (all) => {
+        const { path } = all.bmc(0).log();
+        const good = { Id: '1', Message: 'fan', Created: '2026-01-02T03:04:05Z' };
+        const Members = [good, 'nonsense', null, 7, { '@odata.id': `${path}/Entries/gone` }];
+        all.bmc(0).overlay = [{ path: `${path}/Entries`, replace: { Members } }];
+      },
+    });
+    await one.sink.waitFor(({ records }) => records.length >= 1);
+    await moreReads(one.agent, 3);
+    assert.deepEqual(bodies(one.sink.records), ['fan']);
+    const errored = await one.agent.metric('otelcol_scraper_errored_log_records', { scraper: 'poll' });
+    assert.ok(errored >= 8 && errored % 4 === 0, `${errored}: four at every read`);
+    assert.equal(await one.agent.metric('outband.bmc.decode_errors', { stage: 'entry' }), errored);
+    assert.equal(await one.agent.metric('otelcol_scraper_scraped_log_records', { scraper: 'poll' }), 1);
+  });
+
   // --- odd times ---
 
   const ODD_TIMES: readonly (readonly [string, unknown, string | undefined, object?])[] = [
