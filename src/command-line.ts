@@ -128,6 +128,12 @@ function print(text: string): number {
 
 function explain(error: unknown): string {
   if (error instanceof ConfigError || error instanceof UsageError) return error.message;
-  if (error instanceof OutbandError) return `${error.code}  ${error.message}${error.hint ? `; ${error.hint}` : ''}`;
+  if (error instanceof OutbandError) {
+    const { code, message, hint, cause } = error;
+    // Nobody foresaw that one: its author wants to know where it was. What the system answered says enough.
+    const isUnforeseen = code === 'start_failed' && cause instanceof Error && !('errno' in cause);
+    const stack = isUnforeseen ? `\n${cause.stack}` : '';
+    return `${code}  ${message}${hint ? `; ${hint}` : ''}${stack}`;
+  }
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

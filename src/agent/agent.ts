@@ -2,10 +2,12 @@ import { aborted } from '../component/aborted.ts';
 import type { Clock } from '../component/clock.ts';
 import type { Component, ConfigView } from '../component/component.ts';
 import { deadline } from '../component/deadline.ts';
+import { describeError, OutbandError } from '../component/errors.ts';
 import type { AgentConfig } from '../config/agent-config.ts';
 import type { OwnLogs } from '../platform/own-logs.ts';
 import type { OwnMetrics } from '../platform/own-metrics.ts';
 import { systemClock, systemRandom } from '../platform/system-clock.ts';
+import { workOf } from './at-work.ts';
 import { belowBeta } from './below-beta.ts';
 import { extensionOrder, Graph, type Node } from './graph.ts';
 import { HostMaker } from './host.ts';
@@ -93,7 +95,10 @@ class RunningAgent implements Agent {
   async start(): Promise<void> {
     try {
       await this.#metrics.start();
-      for (const node of this.#graph.nodes) await this.#startNode(node);
+      for (const node of this.#graph.nodes)
+        await this.#startNode(node).catch((cause: unknown) => {
+          throw startError(node, cause);
+        });
     } catch (error) {
       await this.stop();
       throw error;
@@ -191,7 +196,7 @@ class RunningAgent implements Agent {
   async #startNode(node: Node): Promise<void> {
     this.#started.add(node);
     node.host.report({ status: 'starting' });
-    await node.component.start(node.host);
+    await workOf(node.name, () => node.component.start(node.host));
     node.host.started();
   }
 
@@ -241,6 +246,13 @@ class RunningAgent implements Agent {
     const late = aborted(signal).then(() => this.#clock.sleep(LAST_MOMENT_MS));
     return Promise.race([work.then(() => true), late.then(() => false)]);
   }
+}
+
+/** Says which component could not start, unless the error does; its code stays. */
+function startError({ name }: Node, cause: unknown): Error {
+  if (cause instanceof OutbandError && cause.message.includes(name.split(' ')[1]!)) return cause;
+  const { code, hint } = cause instanceof OutbandError ? cause : { code: 'start_failed' as const, hint: undefined };
+  return new OutbandError(code, `${name} cannot start: ${describeError(cause)}`, { cause, ...(hint && { hint }) });
 }
 
 function withOld<Value>(

@@ -1,9 +1,12 @@
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, openSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import type { Writable } from 'node:stream';
 import { type Agent, createAgent } from '../agent/agent.ts';
+import { componentAtWork } from '../agent/at-work.ts';
 import { aborted } from '../component/aborted.ts';
 import { agentResource } from '../component/agent-resource.ts';
 import { deadline } from '../component/deadline.ts';
+import { describeError, OutbandError } from '../component/errors.ts';
 import type { AnyFactory } from '../component/factory.ts';
 import { VERSION } from '../component/version.ts';
 import type { AgentConfig } from '../config/agent-config.ts';
@@ -46,8 +49,9 @@ async function run(flags: ConfigFlags, exit: (code: number) => never): Promise<n
   observeProcess(metrics.meter('outband.process'));
   const dropped = metrics.meter('outband').createCounter(OWN_LOGS_DROPPED.name, OWN_LOGS_DROPPED);
   const { level, encoding, sampling, initial_fields: initialFields, output_paths, processors } = telemetry.logs;
+  const outputs = openOutputs(output_paths);
   const logs = createOwnLogs({
-    ...{ level, encoding, initialFields, clock: systemClock, write: openOutputs(output_paths) },
+    ...{ level, encoding, initialFields, clock: systemClock, write: outputs.write },
     ...(sampling.enabled && { sampling }),
     onSampledOut: () => dropped.add(1, { reason: 'sampled' }),
     resource,
@@ -65,6 +69,7 @@ async function run(flags: ConfigFlags, exit: (code: number) => never): Promise<n
     endedBy = resolve;
   });
   let about = viewOfConfig(read, systemClock.now());
+  let stopTimeoutMs = config.service.shutdown_timeout;
   const agent: Agent = createAgent({
     config,
     about,
@@ -79,8 +84,12 @@ async function run(flags: ConfigFlags, exit: (code: number) => never): Promise<n
   });
   for (const event of ['uncaughtException', 'unhandledRejection'] as const)
     process.on(event, (error: unknown) => {
-      logger.error('unexpected error; the process ends', { error, stack: error instanceof Error ? error.stack : '' });
-      exit(1);
+      const component = componentAtWork();
+      logger.error('unexpected error; the process ends', {
+        ...(component !== undefined && { component }),
+        ...{ error, stack: error instanceof Error ? error.stack : '' },
+      });
+      void outputs.end().then(() => exit(1));
     });
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.on(signal, () => {
@@ -109,6 +118,7 @@ async function run(flags: ConfigFlags, exit: (code: number) => never): Promise<n
       const { level: threshold, sampling: rules } = next.config.service.telemetry.logs;
       logs.configure({ level: threshold, ...(rules.enabled && { sampling: rules }) });
       for (const warning of next.warnings) logger.warn(warning);
+      stopTimeoutMs = next.config.service.shutdown_timeout;
       about = viewOfConfig(next, systemClock.now());
     },
   });
@@ -121,25 +131,56 @@ async function run(flags: ConfigFlags, exit: (code: number) => never): Promise<n
     logger.info('Stopped');
     using limit = deadline(systemClock, LAST_LINES_MS, 'the last lines');
     await Promise.race([logs.shutdown(), aborted(limit.signal)]);
+    await outputs.end();
     // What is still tried at an OTLP service that is away, and what a plugin has left running, must not hold the process.
     exit(code);
   }
-  logger.error('components did not stop in time', { components: hung, timeout_ms: config.service.shutdown_timeout });
+  logger.error('components did not stop in time', { components: hung, timeout_ms: stopTimeoutMs });
+  await outputs.end();
   exit(1);
 }
 
-/** @returns writes a line to each of them; a file that cannot be written is told once, on stderr */
-function openOutputs(paths: readonly string[]): (line: string) => void {
-  const streams = paths.map((path) => {
-    if (path === 'stderr' || path === 'stdout') return process[path];
-    const file = createWriteStream(path, { flags: 'a' });
-    return file.once('error', (error) => {
+interface Outputs {
+  /** Writes a line to each. */
+  readonly write: (line: string) => void;
+  /** Resolves when all that was written is there, or after a while. */
+  readonly end: () => Promise<void>;
+}
+
+/**
+ * Opens what lines are written to. A file that fails later is told, and stderr takes its place.
+ * @throws OutbandError `start_failed`
+ */
+function openOutputs(paths: readonly string[]): Outputs {
+  const streams: Writable[] = paths.map((path) =>
+    path === 'stderr' || path === 'stdout' ? process[path] : open(path),
+  );
+  for (const [index, path] of paths.entries())
+    streams[index]!.once('error', (error) => {
+      if (streams[index] === process.stderr) return;
       process.stderr.write(`service::telemetry::logs::output_paths: cannot write ${path}: ${error.message}\n`);
+      streams[index] = process.stderr;
     });
-  });
-  return (line) => {
-    for (const stream of streams) if (stream.writable) stream.write(line);
+  return {
+    write: (line) => {
+      for (const stream of new Set(streams)) if (stream.writable) stream.write(line);
+    },
+    end: async () => {
+      using limit = deadline(systemClock, LAST_LINES_MS, 'the last lines');
+      const files = streams.filter((stream) => stream !== process.stderr && stream !== process.stdout);
+      const ended = files.map((file) => new Promise<void>((resolve) => file.end(resolve)));
+      await Promise.race([Promise.all(ended), aborted(limit.signal)]);
+    },
   };
+}
+
+function open(path: string): Writable {
+  try {
+    return createWriteStream(path, { fd: openSync(path, 'a') });
+  } catch (cause) {
+    const what = `service::telemetry::logs::output_paths: cannot write ${path}: ${describeError(cause)}`;
+    throw new OutbandError('start_failed', what, { cause });
+  }
 }
 
 function factoriesOf({ receivers, processors, exporters, extensions }: AgentConfig): AnyFactory[] {

@@ -125,6 +125,11 @@ export const ERROR_CODES = {
     effect: 'It is in the dead letters, or counted as dropped without a store.',
     remedy: 'Read the message of the backend; `outband dlq show` prints the record, `redrive` sends it again.',
   },
+  start_failed: {
+    cause: 'A component failed to start with an error that has no code of its own.',
+    effect: 'The agent does not start; what had started was stopped again.',
+    remedy: 'Read its message: usually a port that is taken, or a file that cannot be written.',
+  },
   shutting_down: {
     cause: 'The agent stopped while data was waiting to be delivered.',
     effect: 'Nothing is lost that the source still holds: the position did not move.',

@@ -9,8 +9,10 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { startAgentProcess } from '../support/agent-process.ts';
 import { cli } from '../support/cli.ts';
 import { undocumented } from '../support/metrics-page.ts';
+import { temporaryDirectory } from '../support/storage.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const READY = 'Everything is ready. Begin running and processing data.';
@@ -99,4 +101,65 @@ test('an agent says when it is ready, that it is alive, and how each component i
   assert.ok('pipeline:logs' in status.components);
   agent.kill('SIGTERM');
   await once(agent, 'exit');
+});
+
+const BOOM = `
+import { defineReceiver } from 'outband/component';
+import { z } from 'zod';
+export default defineReceiver({
+  type: 'boom', summary: 'Fails.', stability: { logs: 'development' }, schema: z.strictObject({ how: z.string() }),
+  create: ({ config: { how }, host }) => ({
+    async start() {
+      if (how === 'start') throw new Error('no luck');
+      const fail = () => void Promise.resolve().then(() => { throw new Error('out of the blue'); });
+      if (how === 'later') void host.clock.sleep(1).then(fail);
+      const run = async () => { fail(); return {}; };
+      const target = { type: 'boom', name: 'x', connection: 'x', run };
+      if (how === 'run') host.scheduler('scheduler').register(target, { interval: 1000, firstRun: 'now' });
+    },
+    shutdown: async () => {},
+  }),
+});`;
+
+for (const [how, line] of [
+  ['start', /^start_failed {2}receiver boom\/mine cannot start: no luck\nError: no luck\n {4}at .*boom\.ts:8/m],
+  ['later', /error\tunexpected error; the process ends\t\{"component":"receiver boom\/mine","error":"out of the blue"/],
+  ['run', /error\tunexpected error; the process ends\t\{"component":"receiver boom\/mine","error":"out of the blue"/],
+] as const)
+  test(`an error that nobody caught (${how}) ends the process with 1, and is laid to the door of its component`, async (t) => {
+    const folder = await temporaryDirectory(t);
+    await writeFile(join(folder, 'boom.ts'), BOOM);
+    const agent = await startAgentProcess(
+      folder,
+      `
+plugins: [./boom.ts]
+receivers: { boom/mine: { how: ${how} } }
+exporters: { debug: }
+extensions: { scheduler: }
+service:
+  extensions: [scheduler]
+  telemetry: { metrics: { level: none } }
+  pipelines: { logs: { receivers: [boom/mine], exporters: [debug] } }
+`,
+    );
+    assert.equal(await agent.ended, 1);
+    assert.match(agent.log(), line);
+  });
+
+test('a log that is a file holds the last line; one that cannot be written is told at start', async (t) => {
+  const folder = await temporaryDirectory(t);
+  const file = await configFile(t, '{ level: none }');
+  const log = join(folder, 'own.log');
+  const paths = (path: string) => ['--set', `service.telemetry.logs.output_paths=[stderr, ${path}]`];
+  const agent = spawn(process.execPath, [MAIN, '--config', file, ...paths(log)], {
+    stdio: ['ignore', 'inherit', 'pipe'],
+  });
+  for await (const line of createInterface({ input: agent.stderr! })) if (line.includes(READY)) agent.kill('SIGTERM');
+  assert.match(await readFile(log, 'utf8'), /\tinfo\tStopped\n$/);
+  const { code, stderr } = await cli(['--config', file, ...paths(join(folder, 'no', 'own.log'))]);
+  assert.equal(code, 1);
+  assert.match(
+    stderr,
+    /^start_failed {2}service::telemetry::logs::output_paths: cannot write .*own\.log: ENOENT[^\n]*\n$/,
+  );
 });

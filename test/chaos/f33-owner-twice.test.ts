@@ -18,7 +18,7 @@ test('the second agent on a directory ends with 1 and names the first; a kill le
   await first.line('Everything is ready');
   const second = await startAgentProcess(directory, yaml);
   assert.equal(await second.ended, 1);
-  const message = `storage_locked  directory "${directory}/state" is in use by pid ${first.process.pid}`;
+  const message = `storage_locked  extension file_storage cannot start: directory "${directory}/state" is in use by pid ${first.process.pid}`;
   assert.ok(second.log().includes(message), second.log());
   fleet.bmc(0).append();
   await sink.waitFor(({ unique }) => unique === 1);

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Component, Host } from '../../component/component.ts';
 import { OutbandError } from '../../component/errors.ts';
 import type {
@@ -92,7 +93,10 @@ export class SchedulerExtension implements Component, Scheduler {
   }
 
   register(target: Target, options: TargetOptions): TargetHandle {
-    return this.#targets.register(target, options);
+    // A run is work of who registered it, not of the timer that starts it.
+    const asWorkOfCaller = AsyncLocalStorage.snapshot();
+    const run: Target['run'] = (signal, why) => asWorkOfCaller(() => target.run(signal, why));
+    return this.#targets.register({ ...target, run }, options);
   }
 
   snapshot(): SchedulerSnapshot {
