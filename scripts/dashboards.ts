@@ -31,7 +31,7 @@ const lines = (title: string, byExpression: Readonly<Record<string, string>>, un
 
 /** What came in and is not accounted for; at rest 0. */
 const imbalance = (what: string, deadLetters: string) =>
-  `sum by (exporter) (otelcol_exporter_recovered_${what} + otelcol_exporter_accepted_${what} - otelcol_exporter_sent_${what} - otelcol_exporter_queued_${what} - otelcol_exporter_in_flight_${what})${deadLetters} - sum by (exporter) (otelcol_exporter_dropped_${what})`;
+  `sum by (instance, exporter) (otelcol_exporter_recovered_${what} + otelcol_exporter_accepted_${what} - otelcol_exporter_sent_${what} - otelcol_exporter_queued_${what} - otelcol_exporter_in_flight_${what})${deadLetters} - sum by (instance, exporter) (otelcol_exporter_dropped_${what})`;
 
 const FLEET: Dashboard = {
   ...{ uid: 'outband-fleet', title: 'outband: fleet' },
@@ -79,7 +79,11 @@ const FLEET: Dashboard = {
 const DELIVERY: Dashboard = {
   ...{ uid: 'outband-delivery', title: 'outband: delivery' },
   panels: [
-    stat('Out of balance', `sum(abs(${imbalance('log_records', ' - sum by (exporter) (otelcol_dlq_size)')}))`, 1),
+    stat(
+      'Out of balance',
+      `sum(abs(${imbalance('log_records', ' - sum by (instance, exporter) (otelcol_dlq_size)')}))`,
+      1,
+    ),
     stat('Dead letters', 'sum(otelcol_dlq_size)', 1),
     stat('Dropped, last hour', 'sum(increase(otelcol_exporter_dropped_log_records[1h]))', 1),
     stat('Exporters on hold', 'sum(max by (exporter, data_type) (otelcol_exporter_held))', 1),
@@ -127,7 +131,7 @@ const DELIVERY: Dashboard = {
       [sumBy('receiver', rate('otelcol_receiver_accepted_metric_points'))]: 'in: {{receiver}}',
       [sumBy('exporter', rate('otelcol_exporter_sent_metric_points'))]: 'out: {{exporter}}',
     }),
-    lines('Balance of points', { [imbalance('metric_points', '')]: '{{exporter}}' }),
+    lines('Balance of points', { [imbalance('metric_points', '')]: '{{instance}} {{exporter}}' }),
     lines('Through processors', {
       [sumBy('processor', rate('otelcol_processor_incoming_items'))]: '{{processor}}, in',
       [sumBy('processor', rate('otelcol_processor_outgoing_items'))]: '{{processor}}, out',
@@ -139,7 +143,11 @@ const AGENT: Dashboard = {
   ...{ uid: 'outband-agent', title: 'outband: agent' },
   panels: [
     stat('Up for', 'min(otelcol_process_uptime)', undefined, 's'),
-    stat('Components not well', 'count(otelcol_component_status{status!~"ok|starting"} == 1) or vector(0)', 1),
+    stat(
+      'Components not well',
+      'count(otelcol_component_status{status!~"ok|starting"} == 1) or 0 * count(otelcol_component_status)',
+      1,
+    ),
     stat('Reloads that failed, last day', 'sum(increase(otelcol_config_reloads{outcome="failure"}[1d]))', 1),
     stat('Tick of the scheduler, age', 'max(outband_scheduler_tick_age)', 5, 's'),
     lines(
@@ -183,7 +191,7 @@ const ATTESTATION: Dashboard = {
   panels: [
     stat(
       'Pools incomplete',
-      'count(outband_attestation_pool_pinned < outband_attestation_pool_declared) or vector(0)',
+      'count(outband_attestation_pool_pinned < outband_attestation_pool_declared) or 0 * count(outband_attestation_pool_pinned)',
       1,
     ),
     stat('Pools stalled', 'sum(outband_attestation_pool_stalled)', 1),
