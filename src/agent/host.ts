@@ -130,6 +130,7 @@ export class HostMaker {
     const tracked = trackMeter(metrics.meter(`outband.${kind}.${key}`));
     const pages: Page[] = [];
     let last = '';
+    let isGone = false;
     const note = ({ status, ...more }: ComponentStatus) =>
       this.#statuses.set(`${kind} ${key}`, {
         ...{ kind, id: key, status, since: clock.now() },
@@ -137,7 +138,7 @@ export class HostMaker {
       });
     const report = (status: ComponentStatus) => {
       const now = status.status + ('error' in status ? status.error.message : '');
-      if (now === last) return;
+      if (now === last || isGone) return;
       last = now;
       note(status);
       logStatus(logger, status);
@@ -175,6 +176,7 @@ export class HostMaker {
         if (last === 'starting') report({ status: 'ok' });
       },
       gone: () => {
+        isGone = true;
         tracked.release();
         this.#statuses.delete(`${kind} ${key}`);
         this.#attributes.delete(`${kind} ${key}`);

@@ -6,6 +6,7 @@ import { Secret } from '../component/secret.ts';
 import { readSecretFile } from '../component/secret-file.ts';
 import { parseDuration } from '../config/schema/duration.ts';
 import { systemClock } from '../platform/system-clock.ts';
+import { escapeForTerminal } from '../telemetry/escape.ts';
 import { defineCommand, type FlagValues, UsageError } from './command.ts';
 
 const DEFAULT_TIMEOUT_MS = 60_000;
@@ -63,12 +64,7 @@ async function probe({ timeoutMs, ...options }: Options, json: boolean): Promise
 /** A block stands below its line, at the margin, so that it can be pasted. */
 function lineOf({ topic, verdict, text }: Finding): string {
   const head = `${topic.padEnd(7)} ${verdict.toUpperCase().padEnd(4)} `;
-  return text.includes('\n') ? `${head}\n${text}\n` : `${head} ${printable(text)}\n`;
-}
-
-/** What a BMC says may hold sequences that move the cursor of a terminal. */
-function printable(text: string): string {
-  return text.replaceAll(/\p{Cc}/gu, '?');
+  return text.includes('\n') ? `${head}\n${text}\n` : `${head} ${escapeForTerminal(text)}\n`;
 }
 
 async function optionsOf(flags: FlagValues<typeof FLAGS>, args: readonly string[]): Promise<Options> {
