@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Meter } from '@opentelemetry/api';
 import type { Clock } from '../component/clock.ts';
 import type { ConsumeContext, NextConsumers } from '../component/consumer.ts';
@@ -33,26 +34,27 @@ type Pass = (
 export function processorEnds(meter: Meter, clock: Clock, processor: string) {
   const [incoming, outgoing] = [INCOMING, OUTGOING].map((doc) => meter.createCounter(doc.name, doc));
   const duration = meter.createHistogram(DURATION.name, { ...DURATION, advice: { explicitBucketBoundaries: SECONDS } });
-  /** Milliseconds that calls spent behind the processor; a processor passes its context on. */
-  const behind = new WeakMap<ConsumeContext, number>();
+  /** Of the call at hand: milliseconds that it spent behind the processor. */
+  const visits = new AsyncLocalStorage<{ behindMs: number }>();
   const enter: Pass = async (context, count, signal, on) => {
     const labels = { processor, 'otel.signal': signal };
     incoming!.add(count, labels);
-    const own = { ...context };
+    const visit = { behindMs: 0 };
     const start = clock.monotonic();
     try {
-      await on(own);
+      await visits.run(visit, () => on(context));
     } finally {
-      duration.record((clock.monotonic() - start - (behind.get(own) ?? 0)) / 1_000, labels);
+      duration.record((clock.monotonic() - start - visit.behindMs) / 1_000, labels);
     }
   };
   const leave: Pass = async (context, count, signal, on) => {
     outgoing!.add(count, { processor, 'otel.signal': signal });
+    const visit = visits.getStore();
     const start = clock.monotonic();
     try {
       await on(context);
     } finally {
-      behind.set(context, (behind.get(context) ?? 0) + clock.monotonic() - start);
+      if (visit) visit.behindMs += clock.monotonic() - start;
     }
   };
   return {

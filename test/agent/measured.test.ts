@@ -45,7 +45,8 @@ test('the time in a processor is that of the processor, without what comes behin
   const processor: LogsConsumer = {
     async consumeLogs(data, context) {
       await clock.advance(20);
-      await behind.consumeLogs(data, context);
+      // With a context of its own, as a processor may.
+      await behind.consumeLogs(data, { ...context });
     },
   };
   await ends.incoming({ logs: processor }).logs!.consumeLogs(batch('a'), { signal: never });
