@@ -52,9 +52,10 @@ export function processorRules(options: ProcessorContractOptions): Rules {
     'passes records on in their order, and changes none that it was given': async (t) => {
       const { start, give, next } = scene(t);
       await start();
-      await give('a', 'b');
-      await give('c');
-      assert.deepEqual(next.bodies, ['a', 'b', 'c']);
+      const bodies = Array.from({ length: 30 }, (_, n) => `record ${n}`);
+      await give(...bodies.slice(0, 20));
+      await give(...bodies.slice(20));
+      assert.deepEqual(next.bodies, bodies);
     },
 
     'acknowledges only what was acknowledged behind it': async (t) => {

@@ -110,5 +110,15 @@ export function storageRules(store: OpenStorageOf): Rules {
       );
       assert.equal(queue.totals.deadLetters, 0);
     },
+
+    'keeps what was set aside over a restart': async (t) => {
+      const storage = await twice(t, async (first) => {
+        const queue = await first.queue(name);
+        const seq = await queue.append('{}', ['a', 'b'], 2, never);
+        await queue.setAside([seq], { reason: 'server_error', message: 'no', attempts: 1 });
+      });
+      const { totals } = await storage.queue(name);
+      assert.deepEqual([totals.queued, totals.deadLetters], [1, 1]);
+    },
   };
 }

@@ -8,6 +8,9 @@ import { PermanentError } from '../../src/component/errors.ts';
 import type { Sender } from '../../src/component/exporter.ts';
 import { defineExporter, defineExtension, defineProcessor, defineReceiver } from '../../src/component/factory.ts';
 import type { MetricDoc } from '../../src/component/metric-doc.ts';
+import type { Storage, StoredQueue } from '../../src/component/storage.ts';
+import { FileStorage } from '../../src/extensions/file-storage/extension.ts';
+import fileStorage, { type FileStorageConfig } from '../../src/extensions/file-storage/index.ts';
 import type { LogBatch } from '../../src/telemetry/log-batch.ts';
 import {
   exporterRules,
@@ -16,7 +19,10 @@ import {
   type Rules,
   receiverRules,
   record,
+  storageRules,
+  testHost,
 } from '../../src/testing/index.ts';
+import { temporaryDirectory } from '../support/storage.ts';
 
 const PATIENCE = { patienceMs: 300 };
 const schema = z.strictObject({});
@@ -276,4 +282,64 @@ breaks<ExtensionFault>(
     return extensionRules({ ...PATIENCE, factory, settings: async () => ({}) });
   },
   EXTENSION_FAULTS,
+);
+
+const STORAGE_FAULTS = {
+  'gives values in any order': 'gives the values of a prefix, in the order of their keys',
+  'has one namespace for all': 'keeps the values of one namespace from those of another',
+  'keeps what is set to undefined': 'deletes what is set to undefined',
+  'forgets values at a restart': 'keeps values over a restart',
+  'reads from the start whatever it is asked': 'gives rows in the order in which they came, from any of them on',
+  'gives removed rows again': 'keeps rows and their numbers over a restart, and nothing that was removed',
+  'puts nothing back': 'sets aside with a reason, and puts back behind all others',
+  'forgets dead letters at a restart': 'keeps what was set aside over a restart',
+} as const;
+type StorageFault = keyof typeof STORAGE_FAULTS;
+
+breaks<StorageFault>(
+  'store',
+  (fault) => {
+    const is = (what: StorageFault) => fault === what;
+    const broken = (real: Storage, opening: number): Storage => ({
+      keyValue(namespace, kind) {
+        const own = is('forgets values at a restart') ? `${namespace}/${opening}` : namespace;
+        const values = real.keyValue(is('has one namespace for all') ? 'all' : own, kind);
+        return {
+          set: (changes) =>
+            values.set(is('keeps what is set to undefined') ? JSON.parse(JSON.stringify(changes)) : changes),
+          list: async (prefix) => {
+            const found = [...(await values.list(prefix))];
+            return new Map(is('gives values in any order') ? found.reverse() : found);
+          },
+        };
+      },
+      async queue(name) {
+        const queue = await real.queue(name);
+        const forgotten = is('forgets dead letters at a restart') ? queue.totals.deadLetters : 0;
+        const faults: Partial<StoredQueue> = {
+          ...(is('reads from the start whatever it is asked') && { read: (_, maxBytes) => queue.read(0, maxBytes) }),
+          ...(is('gives removed rows again') && { remove: async () => {} }),
+          ...(is('puts nothing back') && { redrive: async () => {} }),
+        };
+        return new Proxy(queue, {
+          get: (target, key) => {
+            if (key === 'totals') return { ...queue.totals, deadLetters: queue.totals.deadLetters - forgotten };
+            const member = Reflect.get(faults, key) ?? Reflect.get(target, key);
+            return typeof member === 'function' ? member.bind(target) : member;
+          },
+        });
+      },
+    });
+    return storageRules(async (t) => {
+      const directory = await temporaryDirectory(t);
+      const config = fileStorage.schema.parse({ directory, ballast_bytes: 0 }) as FileStorageConfig;
+      let openings = 0;
+      return async () => {
+        const real = new FileStorage('file_storage', config, testHost());
+        await real.start();
+        return { storage: broken(real, ++openings), close: () => real.shutdown() };
+      };
+    });
+  },
+  STORAGE_FAULTS,
 );
