@@ -80,7 +80,8 @@ export function notingMeter(): { readonly meter: Meter; readonly names: Readonly
 
 /** @param made names of the instruments that a component has made */
 export function sameMetrics(made: ReadonlySet<string>, declared: readonly MetricDoc[] = []): void {
-  assert.deepEqual([...made].sort(), [...new Set(declared.map(({ name }) => name))].sort());
+  const names = [...new Set(declared.map(({ name }) => name))].sort();
+  assert.deepEqual([...made].sort(), names, 'what was made differs from `metrics` of the factory');
 }
 
 /** What holds the process up, by kind. What passes by itself is left out. */

@@ -12,6 +12,10 @@ export interface ExporterContractOptions extends ContractOptions {
   readonly factory: ExporterFactory;
   /** Settings for a backend that is well, as in a configuration. Called for each rule. */
   settings(t: TestContext): Promise<unknown>;
+  /** Settings for a backend that is away; without it, that is not looked at. */
+  away?(t: TestContext): Promise<unknown>;
+  /** Bodies that the backend of the last `settings` has, in any order; without it, what arrived is not looked at. */
+  received?(): Promise<readonly string[]>;
 }
 
 /** Registers a test for each thing that an exporter of logs must do, whatever it sends to. */
@@ -21,14 +25,14 @@ export function exporterContract(name: string, options: ExporterContractOptions)
 
 /** The rules by themselves. */
 export function exporterRules(options: ExporterContractOptions): Rules {
-  const { factory, settings } = options;
+  const { factory, settings, away, received } = options;
   const { settles, leavesNothing } = patient(options);
   const never = new AbortController().signal;
-  const scene = async (t: TestContext) => {
+  const scene = async (t: TestContext, makeSettings = settings) => {
     const { meter, names } = notingMeter();
     const host = testHost({ meter });
     const id = { type: factory.type, name: '' };
-    const sender = factory.create({ id, config: factory.schema.parse(await settings(t)), host });
+    const sender = factory.create({ id, config: factory.schema.parse(await makeSettings(t)), host });
     t.after(() => void sender.shutdown?.(AbortSignal.abort()).catch(() => {}));
     return {
       ...{ sender, names },
@@ -57,7 +61,19 @@ export function exporterRules(options: ExporterContractOptions): Rules {
         results,
         given.map(() => ({ kind: 'accepted' })),
       );
+      if (!received) return;
+      const sent = given.flat().map(({ body }) => String(body));
+      assert.deepEqual([...(await received())].sort(), sent.sort(), 'it said that it had sent these');
     },
+
+    ...(away && {
+      'tells by a result that its backend is away': async (t) => {
+        const { sender, start } = await scene(t, away);
+        await start();
+        const { kind } = await sender.sendLogs!([record('a')], { signal: never });
+        assert.ok(KINDS.includes(kind) && kind !== 'accepted', `it answered "${kind}"`);
+      },
+    }),
 
     'ends an attempt whose time is over, with a result or with the reason': async (t) => {
       const { sender, start } = await scene(t);

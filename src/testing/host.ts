@@ -12,6 +12,8 @@ export interface TestHost extends Host {
   /** What the component reported. */
   readonly reported: ComponentStatus[];
   readonly pages: readonly Page[];
+  /** Ids of the extensions that the component asked for. */
+  readonly asked: ReadonlySet<string>;
 }
 
 /** The host of one component under test. */
@@ -27,6 +29,13 @@ export function testHost(
   const lines: TestHost['lines'] = [];
   const reported: ComponentStatus[] = [];
   const pages: Page[] = [];
+  const asked = new Set<string>();
+  const answer =
+    <T>(extension: T) =>
+    (id: string) => {
+      asked.add(id);
+      return extension;
+    };
   const log = (level: string) => (message: string, fields?: unknown) => {
     lines.push({ level, message, fields });
   };
@@ -36,16 +45,16 @@ export function testHost(
     configDirectory: process.cwd(),
     logger: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
     meter: options.meter ?? createNoopMeter(),
-    extension: () => options.scheduler!,
-    scheduler: () => options.scheduler!,
-    storage: () => options.storage!,
+    extension: answer(options.scheduler!),
+    scheduler: answer(options.scheduler!),
+    storage: answer(options.storage!),
     serve: (page) => pages.push(page),
     ownMetrics: { resource: agentResource(), collect: async () => ({ resource: agentResource(), scopeMetrics: [] }) },
     statuses: () => [],
     agent: () => ({ phase: 'running', startedAt: 0n, runningSince: 0n, config: undefined, pipelines: [] }),
     notAlive: async () => undefined,
     describe: () => {},
-    pages,
+    ...{ pages, asked },
     report: (status) => reported.push(status),
     lines,
     reported,

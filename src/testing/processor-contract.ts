@@ -90,14 +90,16 @@ export function processorRules(options: ProcessorContractOptions): Rules {
       assert.deepEqual(next.bodies, ['a']);
     },
 
-    'passes its caller’s signal on': async (t) => {
+    'passes its caller’s signal and labels on': async (t) => {
       const { start, consumer, next } = scene(t);
       await start();
       const caller = new AbortController();
       next.answer = (_, { signal }) =>
         new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
-      consumer.consumeLogs(batch('a'), { signal: caller.signal }).catch(() => {});
+      const labels = { transport: 'poll' };
+      consumer.consumeLogs(batch('a'), { signal: caller.signal, labels }).catch(() => {});
       await until('it calls what is behind it', () => next.contexts.length > 0);
+      assert.deepEqual(next.contexts[0]!.labels, labels);
       caller.abort(new RetryableError('queue_full', 'the caller gave up'));
       await until('the signal of that call aborts', () => next.contexts[0]!.signal.aborted);
     },

@@ -71,12 +71,8 @@ export function receiverRules(options: ReceiverContractOptions): Rules {
       return {
         ...{ receiver, host, scheduler },
         start: () => settles('start ends', receiver.start(host), turn),
-        stop: (signal = never) =>
-          settles(
-            'shutdown ends: whatever waits must heed a signal that the component owns',
-            receiver.shutdown(signal),
-            turn,
-          ),
+        stop: (signal = never, what = 'shutdown ends: whatever waits must heed a signal that the component owns') =>
+          settles(what, receiver.shutdown(signal), turn),
       };
     };
     const arrived = (bodies: readonly string[], why = 'records that the source has did not come') =>
@@ -108,7 +104,7 @@ export function receiverRules(options: ReceiverContractOptions): Rules {
       const one = await (await scene(t)).make();
       await one.start();
       await one.stop();
-      await one.stop();
+      await one.stop(never, 'the second shutdown ends');
     },
 
     'stops without a start': async (t) => {
@@ -122,7 +118,7 @@ export function receiverRules(options: ReceiverContractOptions): Rules {
       const bodies = [...(await source.add(RECORDS)), ...(await source.add(1))];
       await arrived(bodies);
       await one.stop();
-      assert.deepEqual(consumer.bodies, bodies);
+      assert.deepEqual(consumer.bodies, bodies, 'records came in another order, or more than once');
     },
 
     'offers again what was refused for now': async (t) => {
@@ -169,6 +165,7 @@ export function receiverRules(options: ReceiverContractOptions): Rules {
       assert.deepEqual(
         failed.map(({ key, lastError }) => `${key}: ${lastError?.message}`),
         [],
+        'let a RetryableError of the pipeline end the run as it is: the run is deferred then, and has not failed',
       );
       await one.stop(AbortSignal.abort());
     },
@@ -200,14 +197,20 @@ export function receiverRules(options: ReceiverContractOptions): Rules {
       await arrived(bodies);
       await rest();
       await first.stop();
-      assert.equal(consumer.bodies.length, bodies.length, 'while it goes on');
+      assert.deepEqual(
+        [...consumer.bodies].sort(),
+        [...bodies].sort(),
+        'sent again while it went on: the position did not move',
+      );
       if (!keepsPosition) return;
       const second = await make();
       await second.start();
-      await arrived(await source.add(1));
+      const more = await source.add(1);
+      await arrived(more);
       await rest();
       await second.stop();
-      assert.equal(consumer.bodies.length, bodies.length + 1, 'after a restart');
+      const all = [...bodies, ...more].sort();
+      assert.deepEqual([...consumer.bodies].sort(), all, 'sent again after a restart: the position was not kept');
     },
 
     'stops while the pipeline takes nothing': async (t) => {
@@ -233,6 +236,21 @@ export function receiverRules(options: ReceiverContractOptions): Rules {
       await one.stop();
       const ill = one.host.reported.filter(({ status }) => /^(recoverable|permanent|fatal)$/.test(status));
       assert.deepEqual(ill, []);
+    },
+
+    'refers to the extensions that it asks for': async (t) => {
+      const { source, make, arrived } = await scene(t);
+      const one = await make();
+      await one.start();
+      await arrived(await source.add(1));
+      await one.stop();
+      const named = (factory.references?.(factory.schema.parse(source.settings) as object) ?? []).map(({ id }) => id);
+      const unnamed = [...one.host.asked].filter((id) => !named.includes(id));
+      assert.deepEqual(
+        unnamed,
+        [],
+        '`references` of the factory does not name them: a configuration without them is found at start only',
+      );
     },
 
     'makes the metrics that it declares, and no others': async (t) => {

@@ -71,6 +71,7 @@ const RECEIVER_FAULTS = {
   'calls a refusal its own failure': 'takes a refusal by the pipeline for no failure of its source',
   'stores no position': 'sends nothing again that was taken',
   'calls itself ill': 'does not call itself ill while its source and its pipeline are well',
+  'keeps quiet about an extension': 'refers to the extensions that it asks for',
   'does not make its metric': 'makes the metrics that it declares, and no others',
   'lets a timer run on': 'leaves nothing behind',
 } as const;
@@ -81,6 +82,7 @@ function lineReceiver(source: { readonly lines: readonly string[] }, fault: Rece
   const is = (what: ReceiverFault) => fault === what;
   return defineReceiver({
     ...{ type: 'lines', summary: '', stability: { logs: 'beta' }, schema, metrics: [READ] },
+    references: () => (is('keeps quiet about an extension') ? [] : [{ path: [], id: 'any' }]),
     create({ host, next }): Component {
       const store = host.storage('any').keyValue('lines', 'position');
       if (!is('does not make its metric')) host.meter.createCounter(READ.name, READ);
@@ -184,7 +186,7 @@ const PROCESSOR_FAULTS = {
   'writes to what it is given': 'passes records on in their order, and changes none that it was given',
   'acknowledges after a moment': 'acknowledges only what was acknowledged behind it',
   'makes every refusal final': 'tells its caller of a refusal as it was told, and passes the same batch on again',
-  'gives no signal': 'passes its caller’s signal on',
+  'gives no context': 'passes its caller’s signal and labels on',
   'makes a metric that it does not declare': 'makes the metrics that it declares, and no others',
   'lets a timer run on': 'leaves nothing behind',
 } as const;
@@ -204,7 +206,7 @@ breaks<ProcessorFault>(
             async consumeLogs(batch: LogBatch, context: ConsumeContext) {
               if (is('writes to what it is given') && batch.records.length > 1)
                 Reflect.apply(Array.prototype.pop, batch.records, []);
-              const passed = next.logs!.consumeLogs(batch, is('gives no signal') ? { signal: never } : context);
+              const passed = next.logs!.consumeLogs(batch, is('gives no context') ? { signal: never } : context);
               if (is('acknowledges after a moment')) {
                 passed.catch(() => {});
                 await Promise.race([passed, new Promise((resolve) => setImmediate(resolve))]);
@@ -227,6 +229,7 @@ const EXPORTER_FAULTS = {
   'throws at its second stop': 'stops twice',
   'cannot stop without a start': 'stops without a start',
   'writes to what it is given': 'takes what is well, many at once, and changes nothing of it',
+  'throws when its backend is away': 'tells by a result that its backend is away',
   'does not heed the signal': 'ends an attempt whose time is over, with a result or with the reason',
   'makes a metric that it does not declare': 'makes the metrics that it declares, and no others',
   'lets a timer run on': 'leaves nothing behind',
@@ -238,20 +241,27 @@ breaks<ExporterFault>(
   (fault) => {
     const is = (what: ExporterFault) => fault === what;
     const factory = defineExporter({
-      ...{ type: 'end', summary: '', stability: { logs: 'beta' }, schema },
-      create({ host }): Sender {
+      ...{
+        type: 'end',
+        summary: '',
+        stability: { logs: 'beta' },
+        schema: z.strictObject({ isAway: z.boolean().optional() }),
+      },
+      create({ host, config: { isAway } }): Sender {
         if (is('makes a metric that it does not declare')) host.meter.createCounter(READ.name, READ);
         return {
           ...life(fault),
           async sendLogs(records, { signal }) {
             if (is('writes to what it is given') && records.length > 1) Reflect.apply(Array.prototype.pop, records, []);
             if (is('does not heed the signal') && signal.aborted) await new Promise(() => {});
-            return { kind: 'accepted' };
+            if (isAway && is('throws when its backend is away')) throw new Error('away');
+            return isAway ? { kind: 'retry', reason: 'away' } : { kind: 'accepted' };
           },
         };
       },
     });
-    return exporterRules({ ...PATIENCE, factory, settings: async () => ({}) });
+    const away = async () => ({ isAway: true });
+    return exporterRules({ ...PATIENCE, factory, settings: async () => ({}), away });
   },
   EXPORTER_FAULTS,
 );

@@ -60,13 +60,17 @@ processorContract('resource', {
 });
 processorContract('memory_limiter', { factory: memoryLimiter, settings: { limit_mib: 100_000 } });
 
+let sent: () => string[] = () => [];
 exporterContract('otlp_http', {
   factory: otlpHttp,
   async settings(t) {
     const sink = await startOtlpSink();
     t.after(() => sink.close());
+    sent = () => sink.records.map(({ body }) => String(body));
     return { endpoint: sink.url, tls: { insecure: true } };
   },
+  away: async () => ({ endpoint: 'http://127.0.0.1:1', tls: { insecure: true } }),
+  received: async () => sent(),
 });
 exporterContract('debug', { factory: debug, settings: async () => ({}) });
 exporterContract('file', {
