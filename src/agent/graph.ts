@@ -1,5 +1,5 @@
 import type { Component } from '../component/component.ts';
-import type { LogsConsumer, MetricsConsumer, NextConsumers } from '../component/consumer.ts';
+import type { NextConsumers } from '../component/consumer.ts';
 import type { ExporterFactory, Signal } from '../component/factory.ts';
 import type { MetricDoc } from '../component/metric-doc.ts';
 import type { AgentConfig, ConfiguredComponent } from '../config/agent-config.ts';
@@ -39,7 +39,7 @@ export class Graph {
   readonly #hosts: HostMaker;
   readonly #running: Map<string, Component>;
   readonly extensions = new Map<string, Node>();
-  readonly exporters = new Map<string, Node<Component & LogsConsumer & MetricsConsumer>>();
+  readonly exporters = new Map<string, Node<ExporterPipeline>>();
   readonly pipelines = new Map<string, Pipeline>();
   readonly receivers = new Map<string, Node>();
 
@@ -79,8 +79,9 @@ export class Graph {
   }
 
   addExporter(config: AgentConfig, key: string): Node {
-    const host = this.#hosts.make('exporter', key);
-    const component = exporterOf(config.exporters.get(key)!, signalsOf(config, key), host);
+    const signals = signalsOf(config, key);
+    const host = this.#hosts.make('exporter', key, { 'otelcol.signal': signals.join(',') });
+    const component = exporterOf(config.exporters.get(key)!, signals, host);
     const node = { name: `exporter ${key}`, component, host };
     this.exporters.set(key, node);
     return node;
@@ -113,7 +114,9 @@ export class Graph {
 
   addReceiver(config: AgentConfig, key: string): Node {
     const { id, factory, config: settings } = config.receivers.get(key)!;
-    const host = this.#hosts.make('receiver', key);
+    const of = (signal: Signal) => config.pipelines.some((one) => one.signal === signal && one.receivers.includes(key));
+    const signals = (['logs', 'metrics'] as const).filter(of);
+    const host = this.#hosts.make('receiver', key, { 'otelcol.signal': signals.join(',') });
     const entries = (signal: Signal) =>
       config.pipelines
         .filter((pipeline) => pipeline.signal === signal && pipeline.receivers.includes(key))

@@ -131,14 +131,19 @@ export class HostMaker {
     const pages: Page[] = [];
     let last = '';
     let isGone = false;
-    const note = ({ status, ...more }: ComponentStatus) =>
-      this.#statuses.set(`${kind} ${key}`, {
+    // A processor is one instance per pipeline, each with a status of its own.
+    const pipeline = kind === 'processor' ? more['otelcol.pipeline.id'] : undefined;
+    const name = `${kind} ${key} ${pipeline ?? ''}`;
+    const note = ({ status, ...why }: ComponentStatus) =>
+      this.#statuses.set(name, {
         ...{ kind, id: key, status, since: clock.now() },
-        ...('error' in more && { error: publicMessage(more.error) }),
+        ...(pipeline !== undefined && { pipeline }),
+        ...('error' in why && { error: publicMessage(why.error) }),
       });
     const report = (status: ComponentStatus) => {
       const now = status.status + ('error' in status ? status.error.message : '');
-      if (now === last || isGone) return;
+      // What ended the process stays visible until it has ended.
+      if (now === last || isGone || this.#statuses.get(name)?.status === 'fatal') return;
       last = now;
       note(status);
       logStatus(logger, status);
@@ -170,7 +175,7 @@ export class HostMaker {
       statuses: () => [...this.#statuses].map(([name, status]) => this.#withAttributes(name, status)),
       agent: () => this.#view,
       notAlive: () => this.#notAlive(),
-      describe: (read) => this.#attributes.set(`${kind} ${key}`, read),
+      describe: (read) => this.#attributes.set(name, read),
       report,
       started: () => {
         if (last === 'starting') report({ status: 'ok' });
@@ -178,8 +183,8 @@ export class HostMaker {
       gone: () => {
         isGone = true;
         tracked.release();
-        this.#statuses.delete(`${kind} ${key}`);
-        this.#attributes.delete(`${kind} ${key}`);
+        this.#statuses.delete(name);
+        this.#attributes.delete(name);
         for (const page of pages.splice(0)) {
           this.#pages.delete(page);
           for (const server of this.#servers()) server.withdraw(page);

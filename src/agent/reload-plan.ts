@@ -20,10 +20,16 @@ export interface Parts {
  * What has to be replaced to come from one configuration to the other, and nothing else; pure. A component is replaced when its settings
  * are others, or an extension that it refers to is replaced; a pipeline, when what it names is; a receiver, when its pipelines are others.
  * A pipeline that is replaced behind its entry disturbs no receiver.
+ * @param amiss names of what does not run as the configuration of before says: it is replaced in any case
  */
-export function planReload(before: AgentConfig, after: AgentConfig): ReloadPlan {
+export function planReload(
+  before: AgentConfig,
+  after: AgentConfig,
+  amiss: ReadonlySet<string> = new Set(),
+): ReloadPlan {
   const changed = (kind: 'extensions' | 'exporters' | 'processors' | 'receivers', key: string): boolean => {
     const [old, fresh] = [before[kind].get(key), after[kind].get(key)] as (ConfiguredComponent | undefined)[];
+    if (amiss.has(`${kind.slice(0, -1)} ${key}`)) return true;
     if (!old || !fresh || old.factory !== fresh.factory || !isDeepStrictEqual(old.written, fresh.written)) return true;
     return refersTo(fresh).some((id) => extensionChanged(id));
   };
@@ -52,6 +58,7 @@ export function planReload(before: AgentConfig, after: AgentConfig): ReloadPlan 
     (key) => {
       const [old, fresh] = [pipelineOf(before, key)!, pipelineOf(after, key)!];
       return (
+        [...amiss].some((name) => name === `pipeline ${key}` || name.endsWith(` of ${key}`)) ||
         !isDeepStrictEqual([old.processors, old.exporters], [fresh.processors, fresh.exporters]) ||
         fresh.processors.some((processor) => changed('processors', processor)) ||
         fresh.exporters.some((exporter) => replacedExporters.has(exporter))

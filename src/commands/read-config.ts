@@ -36,10 +36,10 @@ export interface ReadConfig extends Factories {
 
 /**
  * Reads, merges and checks a configuration.
+ * @param files is filled with what was read, also when that is refused; empty text: it could not be read
  * @throws ConfigError with every mistake; OutbandError `config_source` when a file cannot be read; UsageError for a bad `--set`
  */
-export async function readConfig(flags: ConfigFlags): Promise<ReadConfig> {
-  const files = new Map<string, string>();
+export async function readConfig(flags: ConfigFlags, files = new Map<string, string>()): Promise<ReadConfig> {
   const inputs = inputsOf(flags, (path, text) => files.set(path, text));
   const plugins = await loadPlugins(pluginsOf(inputs));
   const factories = [...builtins, ...plugins.modules.keys()];
@@ -69,8 +69,8 @@ function readFile(file: string, onRead: OnRead): ConfigInput {
     const content = readText(
       file,
       (why) => `cannot retrieve the configuration: unable to read the file file:${file}: ${why}`,
+      onRead,
     );
-    onRead(file, content);
     return { file: parseYamlFile(file, content), source };
   } catch (error) {
     // Told beside what is wrong with the other files.
@@ -93,9 +93,7 @@ function sourceBelow(directory: string, onRead: OnRead): ReferenceSource {
   return {
     env: (name) => process.env[name],
     file: (path) => {
-      const text = readText(resolve(directory, path), (why) => `cannot read \${file:${path}}: ${why}`);
-      onRead(resolve(directory, path), text);
-      return text;
+      return readText(resolve(directory, path), (why) => `cannot read \${file:${path}}: ${why}`, onRead);
     },
     openMode: (path) => {
       const mode = statSync(resolve(directory, path)).mode & 0o777;
@@ -104,13 +102,16 @@ function sourceBelow(directory: string, onRead: OnRead): ReferenceSource {
   };
 }
 
-function readText(path: string, message: (why: string) => string): string {
+function readText(path: string, message: (why: string) => string, onRead: OnRead): string {
   try {
     const stats = statSync(path);
     if (!stats.isFile()) throw new Error('not a regular file');
     if (stats.size > MAX_FILE_BYTES) throw new Error('larger than 1 MiB');
-    return readFileSync(path, 'utf8');
+    const text = readFileSync(path, 'utf8');
+    onRead(path, text);
+    return text;
   } catch (cause) {
+    onRead(path, '');
     const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
     throw new OutbandError('config_source', message(missing ? 'no such file or directory' : describeError(cause)), {
       cause,

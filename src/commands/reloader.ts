@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
-import type { Agent } from '../agent/agent.ts';
+import type { Agent, Trouble } from '../agent/agent.ts';
 import type { Logger } from '../component/component.ts';
 import type { MetricDoc } from '../component/metric-doc.ts';
 import { publicMessage } from '../component/public-message.ts';
@@ -41,8 +41,8 @@ export class Reloader {
   #running: Promise<void> = Promise.resolve();
   /** What the last look saw. */
   #seen: string | undefined;
-  /** What was tried last, in vain. */
-  #failed: string | undefined;
+  /** What was tried last, in vain: texts of its files. */
+  #failed: ReadonlyMap<string, string> = new Map();
 
   constructor(options: ReloaderOptions) {
     this.#options = options;
@@ -70,21 +70,27 @@ export class Reloader {
   }
 
   async #look(): Promise<void> {
-    const files = [...this.#current.files.keys()];
-    const texts = await Promise.all(files.map((file) => readFile(file, 'utf8').catch(() => '')));
-    const now = JSON.stringify(texts);
-    const isChanged = now !== JSON.stringify([...this.#current.files.values()]);
-    const isSettled = now === this.#seen;
-    this.#seen = now;
+    const { files } = this.#current;
+    // What a refused configuration wanted to read may come, and make it good.
+    const watched = [...new Set([...files.keys(), ...this.#failed.keys()])];
+    const texts = await Promise.all(watched.map((file) => readFile(file, 'utf8').catch(() => '')));
+    const now = new Map(watched.map((file, index) => [file, texts[index]!]));
+    const isOther = (than: ReadonlyMap<string, string>) => [...than].some(([file, text]) => now.get(file) !== text);
+    const seen = JSON.stringify(texts);
+    const isSettled = seen === this.#seen;
+    this.#seen = seen;
+    const isChanged = isOther(files);
+    if (!isChanged) this.#failed = new Map();
     // The same mistake is told once.
-    if (isChanged && isSettled && now !== this.#failed) await this.reload();
+    const isTried = this.#failed.size > 0 && !isOther(this.#failed);
+    if (isChanged && isSettled && !isTried) await this.reload();
   }
 
   async #reload(): Promise<void> {
     const { flags, agent, logger, onOutcome, onReloaded } = this.#options;
-    this.#failed = this.#seen;
+    const touched = new Map<string, string>();
     try {
-      const read = await readConfig(flags);
+      const read = await readConfig(flags, touched);
       if (this.#isInForce && isDeepStrictEqual(read.merged, this.#current.merged)) {
         this.#current = read;
         logger.info('The configuration is as it was');
@@ -92,20 +98,28 @@ export class Reloader {
       }
       const refused = needsRestart(this.#current, read);
       if (refused !== undefined) {
+        this.#failed = touched;
         logger.error('The configuration is not taken over: this needs a restart', { setting: refused });
         return onOutcome('failure', `${refused} needs a restart`);
       }
-      const { replaced, kept } = await agent.reload(read.config);
+      const isOther = !isDeepStrictEqual(read.config.service, this.#current.config.service);
+      const { replaced, removed, kept, down } = await agent.reload(read.config);
       this.#current = read;
-      this.#isInForce = kept.length === 0;
-      this.#failed = undefined;
+      this.#isInForce = kept.length + down.length === 0;
+      this.#failed = new Map();
       onReloaded(read);
       for (const { name, error } of kept)
         logger.error('A component keeps its old settings', { component: name, error });
-      logger.info('The configuration was taken over', { replaced });
-      if (kept.length === 0) onOutcome('success');
-      else onOutcome('failure', `old settings are kept by ${kept.map(({ name }) => name).join(', ')}`);
+      for (const { name, error } of down) logger.error('A component cannot start', { component: name, error });
+      logger.info('The configuration was taken over', {
+        replaced,
+        ...(removed.length > 0 && { removed }),
+        ...(isOther && { changed: 'service' }),
+      });
+      if (this.#isInForce) onOutcome('success');
+      else onOutcome('failure', troubles(kept, down));
     } catch (error) {
+      this.#failed = touched;
       if (error instanceof ConfigError)
         for (const problem of sortProblems(error.problems)) logger.error(formatProblem(problem));
       logger.error('The configuration is not taken over; the old one runs on', {
@@ -114,6 +128,14 @@ export class Reloader {
       onOutcome('failure', error instanceof ConfigError ? mistakes(error.problems.length) : publicMessage(error));
     }
   }
+}
+
+function troubles(kept: readonly Trouble[], down: readonly Trouble[]): string {
+  const names = (list: readonly Trouble[]) => list.map(({ name }) => name).join(', ');
+  return [
+    ...(kept.length > 0 ? [`old settings are kept by ${names(kept)}`] : []),
+    ...(down.length > 0 ? [`${names(down)} cannot start`] : []),
+  ].join('; ');
 }
 
 function mistakes(count: number): string {

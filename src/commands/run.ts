@@ -91,16 +91,22 @@ async function run(flags: ConfigFlags, exit: (code: number) => never): Promise<n
       });
       void outputs.end().then(() => exit(1));
     });
+  let isAsked = false;
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.on(signal, () => {
-      // A second signal means: now.
-      process.on(signal, () => exit(1));
+      // A second signal, of either kind, means: now.
+      if (isAsked) exit(1);
+      isAsked = true;
       endedBy(0);
     });
 
   let reloader: Reloader | undefined;
+  let isReloadWanted = false;
   // From the start on: without a listener the signal ends the process.
-  process.on('SIGHUP', () => void reloader?.reload());
+  process.on('SIGHUP', () => {
+    isReloadWanted = true;
+    void reloader?.reload();
+  });
   const early = await Promise.race([agent.start().then(() => undefined), ended]);
   if (early !== undefined) logger.info('Stopping before everything has started');
   const stopped = new AbortController();
@@ -123,10 +129,14 @@ async function run(flags: ConfigFlags, exit: (code: number) => never): Promise<n
     },
   });
   void reloader.watch();
+  if (isReloadWanted) void reloader.reload();
   const code = early ?? (await ended);
   stopped.abort('the agent stops');
   logger.info('Stopping');
-  const hung = await agent.stop();
+  const hung = await agent.stop().catch((error: unknown) => {
+    logger.error('the stop failed', { error });
+    return ['unknown'];
+  });
   if (hung.length === 0) {
     logger.info('Stopped');
     using limit = deadline(systemClock, LAST_LINES_MS, 'the last lines');

@@ -1,9 +1,5 @@
-import { createAgent } from '../agent/agent.ts';
-import { VERSION } from '../component/version.ts';
+import { checkFactories } from '../agent/agent.ts';
 import { ConfigError, formatProblems, type Problem, sortProblems } from '../config/problem.ts';
-import { createOwnLogs } from '../platform/own-logs.ts';
-import { createOwnMetrics } from '../platform/own-metrics.ts';
-import { systemClock } from '../platform/system-clock.ts';
 import { CONFIG_FLAGS, defineCommand } from './command.ts';
 import { readConfig } from './read-config.ts';
 
@@ -12,9 +8,7 @@ export const command = defineCommand({
   flags: { ...CONFIG_FLAGS, json: { type: 'boolean', help: 'the mistakes as JSON' } },
   run: async ({ flags }) => {
     try {
-      const { config } = await readConfig(flags);
-      const logs = createOwnLogs({ level: 'error', encoding: 'console', clock: systemClock, write: () => {} });
-      createAgent({ config, logs, metrics: createOwnMetrics({ version: VERSION }) });
+      checkFactories((await readConfig(flags)).config);
     } catch (error) {
       if (!flags.json || !(error instanceof ConfigError)) throw error;
       process.stdout.write(`${JSON.stringify({ version: 1, errors: sortProblems(error.problems).map(asJson) })}\n`);

@@ -39,6 +39,8 @@ export interface StatusOf {
   readonly kind: ComponentKind;
   /** `type[/name]`. */
   readonly id: string;
+  /** Of a processor: the pipeline that this instance is in. */
+  readonly pipeline?: string;
   readonly status: ComponentStatus['status'];
   /** When it began; nanoseconds since the epoch. */
   readonly since: bigint;

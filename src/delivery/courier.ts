@@ -31,6 +31,8 @@ export interface CourierOptions<Batch, Value> {
   readonly draining: AbortSignal;
   /** Aborts attempts that are under way, too. */
   readonly stopped: AbortSignal;
+  /** @returns whether somebody else will send what this process has acknowledged and cannot send */
+  readonly keep: (items: readonly QueueItem<Value>[]) => boolean;
 }
 
 /**
@@ -279,7 +281,11 @@ export class Courier<Batch, Value> {
   /** What this process will not send any more. */
   lose(items: readonly QueueItem<Value>[]): void {
     const lost = this.#queue.fail(items, this.#options.draining.reason);
-    if (lost === 0) return;
+    if (lost > 0 && !this.#options.keep(items)) this.tellLost(lost);
+  }
+
+  /** @param lost records or points that were acknowledged */
+  tellLost(lost: number): void {
     this.#metrics.dropped(lost, 'shutdown');
     this.#options.host.logger.error('not delivered before the stop, and lost: the queue is in memory', {
       records: lost,

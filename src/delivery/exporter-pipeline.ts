@@ -51,6 +51,19 @@ export class ExporterPipeline implements Component, LogsConsumer, MetricsConsume
     await this.#sender.shutdown?.(signal);
   }
 
+  /** Called before `shutdown`: what is left in memory is not lost then, but waits for {@link passOn}. */
+  keepForHeir(): void {
+    this.#logs?.keepForHeir();
+    this.#metrics?.keepForHeir();
+  }
+
+  /** Called after `shutdown`, once: what is left goes on through another exporter; without one it is lost, and told. */
+  passOn(heir: ExporterPipeline | undefined): void {
+    const [logs, metrics] = heir ? [heir.#logs, heir.#metrics] : [];
+    this.#logs?.passOn(logs);
+    this.#metrics?.passOn(metrics);
+  }
+
   consumeLogs(batch: LogBatch, { signal }: ConsumeContext): Promise<void> {
     return this.#logs!.consume(batch, signal);
   }

@@ -95,8 +95,7 @@ export class MemoryQueue<Batch, Value> implements Queue<Batch, Value> {
   async put(batch: Batch, signal: AbortSignal): Promise<void> {
     const values = this.#kind.values(batch);
     const bytes = values.reduce((sum, value) => sum + this.#kind.bytes(value), 0);
-    const count = values.reduce((sum, value) => sum + this.#kind.count(value), 0);
-    const size = { requests: 1, items: count, bytes }[this.#limits.sizer];
+    const size = this.#sizeOf(values);
     while (!this.#fits(size, bytes) && !this.#coalesce(values)) {
       if (!this.#limits.blockOnOverflow)
         throw new RetryableError('queue_full', `the queue holds ${this.#size} of ${this.#limits.queueSize}`);
@@ -121,6 +120,11 @@ export class MemoryQueue<Batch, Value> implements Queue<Batch, Value> {
       signal.addEventListener('abort', abandoned, { once: true });
       this.#add(values, offer);
     });
+  }
+
+  /** What another queue has acknowledged and could not deliver: taken whatever the limits say, since nobody offers it again. */
+  inherit(values: readonly Value[]): void {
+    this.#add(values, new Offer(values.length, this.#sizeOf(values), undefined));
   }
 
   take(maxItems: number, maxBytes: number): Item<Value>[] {
@@ -168,6 +172,13 @@ export class MemoryQueue<Batch, Value> implements Queue<Batch, Value> {
       this.#enter(item);
     }
     this.#arrival.show();
+  }
+
+  /** In the unit of `sizer`. */
+  #sizeOf(values: readonly Value[]): number {
+    const { count, bytes } = this.#kind;
+    const of = { requests: () => 0, items: count, bytes }[this.#limits.sizer];
+    return values.reduce((sum, value) => sum + of(value), this.#limits.sizer === 'requests' ? 1 : 0);
   }
 
   #add(values: readonly Value[], offer: Offer): void {

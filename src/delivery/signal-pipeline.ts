@@ -50,6 +50,8 @@ export class SignalPipeline<Batch, Value> {
   #metrics: ExporterMetrics;
   #courier: Courier<Batch, Value>;
   #running: Promise<unknown> | undefined;
+  /** What is left at a stop and will be passed on; undefined: it is lost. */
+  #estate: Value[] | undefined;
 
   constructor(options: SignalPipelineOptions<Batch, Value>) {
     this.#options = options;
@@ -131,6 +133,17 @@ export class SignalPipeline<Batch, Value> {
       });
   }
 
+  keepForHeir(): void {
+    this.#estate = [];
+  }
+
+  passOn(heir: SignalPipeline<Batch, Value> | undefined): void {
+    const left = this.#estate?.splice(0) ?? [];
+    if (left.length === 0) return;
+    if (heir && heir.#queue instanceof MemoryQueue) return heir.#queue.inherit(left);
+    this.#courier.tellLost(left.reduce((sum, value) => sum + this.#options.kind.count(value), 0));
+  }
+
   async consume(batch: Batch, signal: AbortSignal): Promise<void> {
     const { kind } = this.#options;
     if (this.#drain.signal.aborted) throw this.#drain.signal.reason;
@@ -151,7 +164,11 @@ export class SignalPipeline<Batch, Value> {
     const { kind, sender, settings, host } = this.#options;
     const [draining, stopped] = [this.#drain.signal, this.#stop.signal];
     const [queue, gate, metrics] = [this.#queue, this.#gate, this.#metrics];
-    return new Courier({ kind, sender, settings, host, queue, gate, metrics, draining, stopped });
+    const keep = (items: readonly QueueItem<Value>[]) => {
+      this.#estate?.push(...items.map(({ value }) => value));
+      return this.#estate !== undefined;
+    };
+    return new Courier({ kind, sender, settings, host, queue, gate, metrics, draining, stopped, keep });
   }
 
   async #run(): Promise<void> {

@@ -134,7 +134,8 @@ export class HealthCheck implements Component {
       ...{ start_time: iso(agent.startedAt), ...node },
       ...(agent.config && { attributes: { config: configAttribute(agent.config) } }),
     };
-    return { status: agent.phase === 'running' ? httpStatus : 503, body };
+    const isPassing = agent.phase !== 'running' && node.status !== 'StatusFatalError';
+    return { status: isPassing ? 503 : httpStatus, body };
   }
 }
 

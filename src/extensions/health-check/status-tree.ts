@@ -72,11 +72,11 @@ export function aggregateOne(
 
 /** Components by what they belong to: `extensions`, and each pipeline. */
 export function groupsOf({ pipelines }: AgentView, statuses: readonly StatusOf[]): Record<string, readonly StatusOf[]> {
-  const of = (kind: StatusOf['kind'], ids: readonly string[]) =>
-    statuses.filter((one) => one.kind === kind && ids.includes(one.id));
+  const of = (kind: StatusOf['kind'], ids: readonly string[], key: string) =>
+    statuses.filter((one) => one.kind === kind && ids.includes(one.id) && (one.pipeline ?? key) === key);
   const ofPipelines = pipelines.map(({ key, receivers, processors, exporters }) => [
     `pipeline:${key}`,
-    [...of('receiver', receivers), ...of('processor', processors), ...of('exporter', exporters)],
+    [...of('receiver', receivers, key), ...of('processor', processors, key), ...of('exporter', exporters, key)],
   ]);
   const extensions = statuses.filter(({ kind }) => kind === 'extension');
   return { extensions, ...Object.fromEntries(ofPipelines) };
