@@ -49,7 +49,9 @@ async function run(flags: ConfigFlags, exit: (code: number) => never): Promise<n
   observeProcess(metrics.meter('outband.process'));
   const dropped = metrics.meter('outband').createCounter(OWN_LOGS_DROPPED.name, OWN_LOGS_DROPPED);
   const { level, encoding, sampling, initial_fields: initialFields, output_paths, processors } = telemetry.logs;
-  const outputs = openOutputs(output_paths);
+  // Relative paths start where the last file is: what it says stands above the others.
+  const configDirectory = dirname(resolve(paths.at(-1)!));
+  const outputs = openOutputs(output_paths, configDirectory);
   const logs = createOwnLogs({
     ...{ level, encoding, initialFields, clock: systemClock, write: outputs.write },
     ...(sampling.enabled && { sampling }),
@@ -75,8 +77,7 @@ async function run(flags: ConfigFlags, exit: (code: number) => never): Promise<n
     about,
     logs,
     metrics,
-    // Relative paths start where the last file is: what it says stands above the others.
-    configDirectory: dirname(resolve(paths.at(-1)!)),
+    configDirectory,
     onFatal: (component, error) => {
       logger.error('a component cannot go on', { component, error });
       endedBy(1);
@@ -161,9 +162,9 @@ interface Outputs {
  * Opens what lines are written to. A file that fails later is told, and stderr takes its place.
  * @throws OutbandError `start_failed`
  */
-function openOutputs(paths: readonly string[]): Outputs {
+function openOutputs(paths: readonly string[], directory: string): Outputs {
   const streams: Writable[] = paths.map((path) =>
-    path === 'stderr' || path === 'stdout' ? process[path] : open(path),
+    path === 'stderr' || path === 'stdout' ? process[path] : open(resolve(directory, path)),
   );
   for (const [index, path] of paths.entries())
     streams[index]!.once('error', (error) => {

@@ -9,7 +9,7 @@ import {
 } from '@opentelemetry/sdk-logs';
 import { type MetricReader, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
 import type { Secret } from '../component/secret.ts';
-import { MOST_SERIES } from './own-metrics.ts';
+import { MOST_SERIES, temporalityOf } from './own-metrics.ts';
 
 /** Where and how to send; times are milliseconds. */
 interface Otlp {
@@ -72,8 +72,11 @@ export function logsPush(
 
 /** Sends the own metrics to an OTLP service, again and again; a service that is away misses some. */
 export function metricsPush({ interval, timeout, exporter }: MetricsPush): MetricReader {
+  const sender = new OTLPMetricExporter(optionsOf(exporter.otlp, 'v1/metrics'));
+  // What nobody observes any more must be gone here, too.
+  sender.selectAggregationTemporality = temporalityOf;
   return new PeriodicExportingMetricReader({
-    exporter: new OTLPMetricExporter(optionsOf(exporter.otlp, 'v1/metrics')),
+    exporter: sender,
     exportIntervalMillis: interval,
     exportTimeoutMillis: Math.min(timeout, interval),
     cardinalityLimits: { default: MOST_SERIES },

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { SeverityNumber } from '@opentelemetry/api';
 import type { Resource } from '@opentelemetry/resources';
 import { LoggerProvider, type LogRecordProcessor } from '@opentelemetry/sdk-logs';
@@ -124,9 +125,18 @@ function printable(fields: LogFields): Record<string, string | number | boolean>
         out.hint = cut(value.advice);
       }
     } else if (typeof value === 'number' || typeof value === 'boolean') out[key] = value;
-    else out[key] = cut(typeof value === 'object' ? JSON.stringify(value) : String(value));
+    else out[key] = cut(typeof value === 'object' && value !== null ? textOf(value) : String(value));
   }
   return out;
+}
+
+/** A line about an error must come out whatever stands in it: a circle, a bigint, a getter that throws. */
+function textOf(value: object): string {
+  try {
+    return JSON.stringify(value) ?? inspect(value);
+  } catch {
+    return inspect(value, { depth: 3, breakLength: Number.POSITIVE_INFINITY });
+  }
 }
 
 function cut(text: string): string {
@@ -139,5 +149,6 @@ function formatConsole(ts: string, level: string, message: string, fields: Recor
 }
 
 function formatJson(ts: string, level: string, message: string, fields: Record<string, unknown>): string {
-  return escapeForTerminal(JSON.stringify({ ts, level, msg: message, ...fields }));
+  const frame = { ts, level, msg: message };
+  return escapeForTerminal(JSON.stringify({ ...frame, ...fields, ...frame }));
 }

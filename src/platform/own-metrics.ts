@@ -86,7 +86,8 @@ function withUnits(metrics: ResourceMetrics): ResourceMetrics {
     metrics: scope.metrics.map((metric) => {
       const { name, unit } = metric.descriptor;
       const word = UNIT_WORDS[unit];
-      return word === undefined ? metric : { ...metric, descriptor: { ...metric.descriptor, name: `${name}_${word}` } };
+      const isSaid = word === undefined || name.replaceAll('.', '_').endsWith(`_${word}`);
+      return isSaid ? metric : { ...metric, descriptor: { ...metric.descriptor, name: `${name}_${word}` } };
     }),
   }));
   return { ...metrics, scopeMetrics };

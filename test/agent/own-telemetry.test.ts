@@ -83,6 +83,11 @@ test('own logs and metrics arrive at an OTLP service, as those of the agent that
     team: 'metal ops',
   }))
     assert.ok(all.includes(JSON.stringify({ key, value: { stringValue: value } })), `${key} is not ${value}`);
+  for (const { body } of service.arrived.filter(({ path }) => path === '/v1/metrics')) {
+    const [, points = ''] = /"otelcol_component_status".*?"dataPoints":(\[.*?\])\}/.exec(JSON.stringify(body)) ?? [];
+    const components = [...points.matchAll(/"component","value":\{"stringValue":"([^"]+)"/g)].map(([, id]) => id);
+    assert.equal(new Set(components).size, components.length, 'a component has one status');
+  }
   assert.ok(service.arrived.every(({ key }) => key === 'canary-77'));
   assert.ok(all.includes('Stopped'), 'the last line was not sent');
   assert.ok(agent.log().includes('Everything is ready'), 'stderr has the lines, too');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import type { AgentView, ComponentStatus, ConfigView, StatusOf } from '../../src/component/component.ts';
 import { goDuration, HealthCheck } from '../../src/extensions/health-check/extension.ts';
@@ -185,6 +185,26 @@ test('durations as Go prints them', () => {
     [10_800.5, '3h0m0.5s'],
   ] as const;
   for (const [seconds, text] of table) assert.equal(goDuration(seconds), text);
+});
+
+test('a hundred and fifty slow clients that come again do not lock a probe out', async (t) => {
+  const { ask, enter, port } = await scene(t);
+  enter('running');
+  let over = false;
+  const slow: Socket[] = [];
+  const drip = () => {
+    if (over) return;
+    const socket = connect(port, '127.0.0.1', () => socket.write('GET /livez HTTP/1.1\r\na'));
+    slow.push(socket.on('error', () => {}).once('close', drip));
+  };
+  t.after(() => {
+    over = true;
+    for (const socket of slow) socket.destroy();
+  });
+  for (let n = 0; n < 150; n++) drip();
+  await Promise.all(slow.slice(0, 150).map((socket) => once(socket, 'connect')));
+  for (let n = 0; n < 20; n++) assert.equal((await ask('/livez')).status, 200);
+  assert.equal((await ask('//livez')).status, 404);
 });
 
 test('whoever drips, posts or shouts is answered or cut, and delays nobody', async (t) => {

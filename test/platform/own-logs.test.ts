@@ -40,6 +40,15 @@ test('a json line is one object', () => {
   });
 });
 
+test('fields do not take the place of the frame, and what cannot be JSON is told all the same', () => {
+  const circle: Record<string, unknown> = { n: 1n };
+  circle.self = circle;
+  const line = JSON.parse(logged('json', { ts: 'Z', level: 'X', msg: 'Y', circle, nothing: null }));
+  assert.deepEqual([line.ts, line.level, line.msg], ['2026-11-25T12:00:00.000Z', 'warn', 'something happened']);
+  assert.match(line.circle, /n: 1n, self: \[Circular/);
+  assert.equal(line.nothing, 'null');
+});
+
 test('a level below the configured one writes nothing', () => assert.equal(logged('json', {}, 'debug'), ''));
 
 test('remote text can neither command a terminal nor end a line', () => {

@@ -9,6 +9,7 @@ async function page(options?: Parameters<typeof prometheusPage>[1]): Promise<str
   meter.createCounter('outband.things', { unit: '{thing}' }).add(2, { kind: 'a_total b' });
   meter.createCounter('their.own_total').add(1);
   meter.createHistogram('outband.wait', { unit: 's' }).record(3);
+  meter.createCounter('otelcol_process_cpu_seconds', { unit: 's' }).add(4);
   meter.createObservableGauge('outband.size', { unit: 'By' }).addCallback((result) => result.observe(7));
   return prometheusPage((await reader.collect()).resourceMetrics, options);
 }
@@ -28,6 +29,7 @@ test('suffixes and scopes for whoever wants them', async () => {
   assert.match(text, /^outband_things_total\{kind="a_total b",otel_scope_name="scope".*\} 2$/m);
   assert.match(text, /^outband_wait_seconds_sum\{/m);
   assert.match(text, /^outband_size_bytes\{/m);
+  assert.match(text, /^otelcol_process_cpu_seconds_total\{/m, 'a unit that the name has is not added');
 });
 
 test('a gauge that nobody observes any more is gone', async () => {

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Component, ConfigView, Host } from '../../component/component.ts';
 import { OutbandError } from '../../component/errors.ts';
 import type { HealthCheckConfig } from './index.ts';
@@ -27,6 +27,9 @@ export class HealthCheck implements Component {
   readonly #config: HealthCheckConfig;
   readonly #host: Host;
   #server: Server | undefined;
+  /** Connections without a request at work, the oldest first. */
+  readonly #idle = new Set<Socket>();
+  #connections = 0;
 
   constructor(config: HealthCheckConfig, host: Host) {
     this.#config = config;
@@ -48,7 +51,7 @@ export class HealthCheck implements Component {
       },
       (request, response) => void this.#answer(request, response),
     );
-    server.maxConnections = MAX_CONNECTIONS;
+    server.on('connection', (socket) => this.#admit(socket));
     try {
       server.listen(Number(endpoint.slice(colon + 1)), endpoint.slice(0, colon).replace(/^\[|\]$/g, '') || undefined);
       await once(server, 'listening');
@@ -67,10 +70,26 @@ export class HealthCheck implements Component {
     this.#server?.closeAllConnections();
   }
 
+  /** Beyond the limit the connection goes that has asked for nothing for the longest: slow clients must not lock a probe out. */
+  #admit(socket: Socket): void {
+    this.#connections++;
+    this.#idle.add(socket);
+    socket.once('close', () => {
+      this.#connections--;
+      this.#idle.delete(socket);
+    });
+    if (this.#connections > MAX_CONNECTIONS) this.#idle.values().next().value?.destroy();
+  }
+
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { method, headers, url = '/' } = request;
+    const { method, headers, url = '/', socket } = request;
+    this.#idle.delete(socket);
+    response.once('finish', () => {
+      if (!socket.destroyed) this.#idle.add(socket);
+    });
     const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
-    const target = URL.canParse(url, 'http://host') ? new URL(url, 'http://host') : undefined;
+    // Not as a reference to resolve: `//livez` would be a host.
+    const target = URL.canParse(`http://host${url}`) ? new URL(`http://host${url}`) : undefined;
     const answer: Answer =
       method !== 'GET' && method !== 'HEAD'
         ? { status: 405, body: 'use GET\n' }
