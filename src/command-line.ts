@@ -66,13 +66,24 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
  */
 export async function runCommand(args: readonly string[], exit: (code: number) => never): Promise<number> {
   // Whoever read our output may go away; an agent goes on, and a command that prints has nobody left to print for.
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+  for (const stream of [process.stdout, process.stderr])
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE' && stream === process.stdout) failedToWrite(error);
+    });
   try {
     return await dispatch(args, exit);
   } catch (error) {
     process.stderr.write(`${explain(error)}\n`);
     return error instanceof UsageError ? 2 : 1;
   }
+}
+
+/** What was asked for did not come out. */
+function failedToWrite(error: Error): void {
+  process.stderr.write(`cannot write the output: ${error.message}\n`);
+  process.once('exit', () => {
+    process.exitCode = 1;
+  });
 }
 
 async function dispatch(args: readonly string[], exit: (code: number) => never): Promise<number> {
@@ -92,7 +103,9 @@ async function dispatch(args: readonly string[], exit: (code: number) => never):
 
 /** The first word that is no flag and belongs to none; behind the last where there is none. */
 function placeOfCommand(args: readonly string[]): number {
-  const place = args.findIndex((arg, index) => !arg.startsWith('-') && !/^--(config|set)$/.test(args[index - 1] ?? ''));
+  const place = args.findIndex(
+    (arg, index) => !arg.startsWith('-') && !/^--(config|set|format)$/.test(args[index - 1] ?? ''),
+  );
   return place < 0 ? args.length : place;
 }
 

@@ -1,17 +1,5 @@
 import { z } from 'zod';
-import { text } from '../../src/config/schema/values.ts';
-
-/** An absolute URL over HTTP or TLS, without an account in it. */
-export function httpUrl() {
-  return text().refine(
-    (value) => {
-      if (!URL.canParse(value)) return false;
-      const { protocol, username, password } = new URL(value);
-      return ['http:', 'https:'].includes(protocol) && username === '' && password === '';
-    },
-    { error: 'must be an absolute http(s) URL without credentials' },
-  );
-}
+import { httpUrl, text } from '../../src/config/schema/values.ts';
 
 /** The URL of a service whose answers nobody signs: plain HTTP only where nobody else is on the way. */
 export function safeUrl() {

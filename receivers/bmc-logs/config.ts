@@ -5,6 +5,7 @@ import {
   count,
   duration,
   headers,
+  httpUrl,
   numberBetween,
   oneOf,
   positiveInt,
@@ -102,13 +103,10 @@ const rateLimit = z.strictObject({
     .describe('Largest random wait before each request. 0: none.'),
 });
 
-const httpUrl = text().refine((value) => URL.canParse(value) && ['http:', 'https:'].includes(new URL(value).protocol), {
-  error: 'must be an absolute http(s) URL',
-});
 const LEAST_DISCOVERY_INTERVAL_MS = 5_000;
 
 const httpDiscovery = z.strictObject({
-  url: httpUrl.describe('Answers a list of Prometheus http_sd groups.'),
+  url: httpUrl().describe('Answers a list of Prometheus http_sd groups.'),
   interval: duration()
     .refine((ms) => ms >= LEAST_DISCOVERY_INTERVAL_MS, { error: 'must be at least 5s' })
     .prefault('1m')

@@ -93,7 +93,7 @@ function sourceBelow(directory: string, onRead: OnRead): ReferenceSource {
   return {
     env: (name) => process.env[name],
     file: (path) => {
-      return readText(resolve(directory, path), (why) => `cannot read \${file:${path}}: ${why}`, onRead);
+      return readText(resolve(directory, path), (why) => why, onRead);
     },
     openMode: (path) => {
       const mode = statSync(resolve(directory, path)).mode & 0o777;

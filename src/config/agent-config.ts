@@ -14,6 +14,8 @@ export interface ConfiguredComponent<Factory extends AnyFactory = AnyFactory> {
   readonly id: ComponentId;
   /** `type[/name]`. */
   readonly key: string;
+  /** The key as it stands in the file, for positions. */
+  readonly writtenKey: string;
   readonly factory: Factory;
   readonly config: unknown;
   /** The settings as they were written, after references: what tells whether they have changed. */

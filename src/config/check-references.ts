@@ -48,8 +48,8 @@ export function checkReferences({ service, named, components, report }: CheckOpt
         const message = known
           ? `references extension "${id}" which is not listed in service::extensions`
           : `references extension "${id}" which is not configured${hint(id, named.get('extension')!) || ` (add \`${id}: {}\` to extensions and "${id}" to service::extensions)`}`;
-        const at = [`${kind}s`, component.key];
-        report([...at, ...path], 'value', 'config_reference', message, [...at, ...path]);
+        const place = [`${kind}s`, component.writtenKey, ...path];
+        report(place, 'value', 'config_reference', message, [`${kind}s`, component.key, ...path]);
       }
     }
   }
@@ -66,9 +66,10 @@ export function checkReferences({ service, named, components, report }: CheckOpt
     if (seen.has(key)) report(at, 'key', 'config_value', `duplicate id "${key}"`, ['service', 'pipelines']);
     seen.add(key);
     if (typeof id === 'string') report(at, 'key', 'config_value', id, ['service', 'pipelines']);
-    else if (id.type === 'traces' || id.type === 'profiles')
+    else if (id.type === 'traces' || id.type === 'profiles') {
       report(at, 'key', 'config_value', 'not supported by this agent, which carries logs and metrics');
-    else if (!signal) {
+      continue;
+    } else if (!signal) {
       const message = `unknown pipeline "${written}" ${suggest(id.type, ['logs', 'metrics'])}`;
       report(at, 'key', 'config_value', message, ['service', 'pipelines']);
     }

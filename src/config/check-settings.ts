@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import type { ErrorCode } from '../component/error-codes.ts';
-import { pathKey } from './references.ts';
+import { pathKey, type Reference } from './references.ts';
 import { kindOf } from './schema/values.ts';
 import { nearest, suggest } from './suggest.ts';
 import type { Path } from './yaml-file.ts';
@@ -24,7 +24,7 @@ export interface SettingsProblem {
 }
 
 /** Values that came by reference, keyed by {@link pathKey} of their path inside the settings. */
-export type References = ReadonlyMap<string, { readonly reference: string; readonly text: string | undefined }>;
+export type References = ReadonlyMap<string, Pick<Reference, 'reference' | 'text' | 'unset'>>;
 
 /**
  * Parses settings with a schema and explains every mistake at once. A string field that came as exactly one reference
@@ -35,20 +35,12 @@ export function checkSettings<T>(
   settings: unknown,
   references: References,
 ): { readonly value: T } | { readonly problems: readonly SettingsProblem[] } {
-  let input: unknown = withTextHeaders(withoutNulls(settings) ?? {}, references);
-  let result = schema.safeParse(input, { error: collectorWords });
-  if (!result.success) {
-    for (const issue of result.error.issues) {
-      const text = references.get(pathKey(issue.path as Path))?.text;
-      const isString = issue.code === 'invalid_type' && issue.expected === 'string';
-      if (isString && text !== undefined) input = replaceAt(input, issue.path as Path, text);
-    }
-    result = schema.safeParse(input, { error: collectorWords });
-  }
-  const unset = [...references].flatMap(([key, { reference, text }]): SettingsProblem[] => {
+  const input = withTexts(withoutNulls(settings, schema) ?? {}, schema, references);
+  const result = schema.safeParse(input, { error: collectorWords });
+  const unset = [...references].flatMap(([key, { unset: variables }]): SettingsProblem[] => {
     const path = JSON.parse(key) as Path;
-    if (text !== undefined || !(isHeader(path) || isSecret(schema, path))) return [];
-    return [{ path, part: 'value', code: 'config_source', message: `${reference} is not set` }];
+    if (variables.length === 0 || !(isHeader(path) || isSecret(schema, path))) return [];
+    return [{ path, part: 'value', code: 'config_source', message: `${variables[0]} is not set` }];
   });
   if (result.success && unset.length > 0) return { problems: unset };
   if (result.success) return { value: result.data };
@@ -61,7 +53,9 @@ export function checkSettings<T>(
     if (silenced.has(key)) return code === 'unrecognized_keys';
     return valueAt(input, path as Path) !== undefined || !misspelled.has(key);
   });
-  return { problems: [...real.flatMap((issue) => explain(issue, schema, input, references)), ...unset] };
+  const problems = [...real.flatMap((issue) => explain(issue, schema, input, references)), ...unset];
+  const seen = new Set<string>();
+  return { problems: problems.filter(({ path, message }) => seen.size < seen.add(pathKey([...path, message])).size) };
 }
 
 /** The library's names of types, in the Collector's words. */
@@ -91,6 +85,11 @@ function explain(
   references: References,
 ): SettingsProblem[] {
   const path = issue.path as Path;
+  // Of several forms the one that the value has: its own mistakes say more than "none of them".
+  const form =
+    issue.code === 'invalid_union' ? issue.errors.find((own) => own.every((one) => one.path.length > 0)) : [];
+  if (form && form.length > 0)
+    return form.flatMap((one) => explain({ ...one, path: [...path, ...one.path] }, schema, input, references));
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => ({
       path: [...path, key],
@@ -124,27 +123,38 @@ function misplaced(key: string, schema: z.ZodType, path: Path): string | undefin
   return isAbove ? `(${key} belongs beside ${names.at(-1)}, not in it)` : undefined;
 }
 
+/** A value of `headers`, which are a map, or a list of `{name, value}`. */
 export function isHeader(path: Path): boolean {
-  return path.length > 1 && path.at(-2) === 'headers';
+  return path.at(-2) === 'headers' || (path.at(-3) === 'headers' && path.at(-1) === 'value');
 }
 
-/** Values of headers are texts, whatever they look like. */
-function withTextHeaders(settings: unknown, references: References): unknown {
-  return [...references].reduce((input, [key, { text }]) => {
+/**
+ * What came by reference into a text, a word or a header is the text as it was written there: a password `0123` stays `0123`, and
+ * `#secret`, which is nothing to YAML, stays itself.
+ */
+function withTexts(settings: unknown, schema: z.ZodType, references: References): unknown {
+  return [...references].reduce((input, [key, { text = '' }]) => {
     const path = JSON.parse(key) as Path;
-    const isThere = isHeader(path) && valueAt(input, path.slice(0, -1)) !== undefined;
-    return isThere && text !== undefined ? replaceAt(input, path, text) : input;
+    const isThere = path.length > 0 && valueAt(input, path.slice(0, -1)) !== undefined;
+    const wantsText = isHeader(path) || ['string', 'enum'].includes(nodesAt(schema, path).at(-1)?._zod.def.type ?? '');
+    return isThere && wantsText && text !== '' ? replaceAt(input, path, text) : input;
   }, settings);
 }
 
-/** `null` means "use the default" anywhere, as in the Collector. */
-function withoutNulls(value: unknown): unknown {
+/** `null` means "use the default" anywhere, as in the Collector; an unknown key stays one. */
+function withoutNulls(value: unknown, schema: z.ZodType, path: Path = []): unknown {
   if (value === null) return undefined;
-  if (Array.isArray(value)) return value.map((item) => withoutNulls(item));
+  if (Array.isArray(value)) return value.map((item, index) => withoutNulls(item, schema, [...path, index]));
   if (typeof value !== 'object') return value;
-  return Object.fromEntries(
-    Object.entries(value as object).flatMap(([key, item]) => (item === null ? [] : [[key, withoutNulls(item)]])),
-  );
+  const here = nodesAt(schema, path).at(-1)?._zod.def;
+  const entries = Object.entries(value as object).flatMap(([key, item]) => {
+    if (item !== null) return [[key, withoutNulls(item, schema, [...path, key])]];
+    if (here?.type === 'object' && !Object.hasOwn(here.shape, key)) return [[key, null]];
+    // An entry of a map of sections is there, with nothing said in it.
+    const isSection = here?.type === 'record' && nodesAt(schema, [...path, key]).at(-1)?._zod.def.type === 'object';
+    return isSection ? [[key, {}]] : [];
+  });
+  return Object.fromEntries(entries);
 }
 
 /** What stands at a path of a value; undefined: nothing. */
@@ -154,7 +164,7 @@ export function valueAt(root: unknown, path: Path): unknown {
 
 function replaceAt(root: unknown, path: Path, value: unknown): unknown {
   const [step, ...rest] = path;
-  if (step === undefined) return value;
+  if (step === undefined || root === null || typeof root !== 'object') return value;
   if (Array.isArray(root)) return root.map((item, index) => (index === step ? replaceAt(item, rest, value) : item));
   const object = root as Record<string, unknown>;
   return { ...object, [step]: replaceAt(object[String(step)], rest, value) };
@@ -162,7 +172,7 @@ function replaceAt(root: unknown, path: Path, value: unknown): unknown {
 
 /** The keys that a strict object at this path would accept. */
 function keysAt(schema: z.ZodType, path: Path): string[] {
-  const node = nodesAt(schema, path).at(-1);
+  const node = nodesAt(schema, path, true).at(-1);
   return node?._zod.def.type === 'object' ? Object.keys(node._zod.def.shape) : [];
 }
 
@@ -170,8 +180,11 @@ function isSecret(schema: z.ZodType, path: Path): boolean {
   return nodesAt(schema, path).some((node) => (node as unknown as z.ZodType).meta()?.type === 'secret');
 }
 
-/** The schema at this path, from its outermost wrapping to its core; [] where there is none. */
-function nodesAt(schema: z.ZodType, path: Path): readonly z.core.$ZodTypes[] {
+/**
+ * The schema at this path, from its outermost wrapping to its core; [] where there is none.
+ * @param inside of a list or a map: its elements in its place
+ */
+function nodesAt(schema: z.ZodType, path: Path, inside = false): readonly z.core.$ZodTypes[] {
   let node = schema as unknown as z.core.$ZodTypes | undefined;
   let nodes: z.core.$ZodTypes[] = [];
   const rest = [...path];
@@ -185,8 +198,7 @@ function nodesAt(schema: z.ZodType, path: Path): readonly z.core.$ZodTypes[] {
     } else if ('innerType' in def) inner = def.innerType;
     else {
       const step = rest.shift();
-      // A key may belong into the elements of a list.
-      if (step === undefined && def.type !== 'array' && def.type !== 'record') return nodes;
+      if (step === undefined && !(inside && (def.type === 'array' || def.type === 'record'))) return nodes;
       nodes = [];
       if (def.type === 'object') inner = def.shape[String(step)];
       else if (def.type === 'array') inner = def.element;

@@ -8,7 +8,7 @@ type JsonSchema = z.core.JSONSchema.BaseSchema;
 const KINDS: readonly ComponentKind[] = ['receiver', 'processor', 'exporter', 'extension'];
 /** A reference may stand in the place of any value. */
 const REFERENCE: JsonSchema = { type: 'string', pattern: '\\$\\{' };
-const DURATION = '^(0|(\\d+(\\.\\d+)?(ns|us|µs|ms|s|m|h))+)$';
+const DURATION = '^\\+?(0|((\\d+\\.?\\d*|\\.\\d+)(ns|us|µs|μs|ms|s|m|h))+)$';
 const SIZE = '^\\d+(\\.\\d+)? ?(B|KiB|MiB|GiB|TiB)$';
 
 /** What the settings' own words for their types are in JSON Schema. */
@@ -31,11 +31,19 @@ export function configJsonSchema(factories: readonly AnyFactory[]): JsonSchema {
     const ofKind = factories.filter((factory) => factory.kind === kind);
     const patterns = ofKind.flatMap((factory) => {
       const schema = schemaOf(factory);
-      return [factory.type, ...(factory.aliases ?? [])].map((type) => [`^\\s*${type}\\s*(/.+)?$`, schema]);
+      return [factory.type, ...(factory.aliases ?? [])].map((type) => [
+        `^\\s*${type}\\s*(/\\s*[^\\s\\p{Cc}]+\\s*)?$`,
+        schema,
+      ]);
     });
     return [
       `${kind}s`,
-      { type: ['object', 'null'], patternProperties: Object.fromEntries(patterns), additionalProperties: false },
+      {
+        anyOf: [
+          { type: ['object', 'null'], patternProperties: Object.fromEntries(patterns), additionalProperties: false },
+          REFERENCE,
+        ],
+      },
     ];
   });
   return {
@@ -44,7 +52,7 @@ export function configJsonSchema(factories: readonly AnyFactory[]): JsonSchema {
     type: 'object',
     properties: {
       plugins: {
-        ...{ type: 'array', items: { type: 'string' } },
+        anyOf: [{ type: ['array', 'null'], items: { type: 'string' } }, REFERENCE],
         description: 'Packages or paths with components of ones own; they have the rights of the agent.',
       },
       ...Object.fromEntries(sections),

@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import type { ErrorCode } from '../component/error-codes.ts';
 import type { AnyFactory } from '../component/factory.ts';
 import { type ComponentKind, formatComponentId, parseComponentId } from '../component/id.ts';
@@ -7,7 +8,7 @@ import { checkReferences } from './check-references.ts';
 import { checkSettings, isHeader, type References, valueAt } from './check-settings.ts';
 import { mergeValues, ownerOf } from './merge.ts';
 import { formatProblem, type Problem } from './problem.ts';
-import { type Expansion, expandReferences, pathKey, type ReferenceSource } from './references.ts';
+import { type Expansion, expandReferences, pathKey, type Reference, type ReferenceSource } from './references.ts';
 import { type ServiceConfig, serviceSchema } from './schema/service.ts';
 import { kindOf } from './schema/values.ts';
 import { suggest } from './suggest.ts';
@@ -61,9 +62,18 @@ export function loadConfigs(
   const problems: Problem[] = [];
   const report = (path: Path, part: 'key' | 'value', code: ErrorCode, message: string, subject: Path = path) =>
     problems.push({
-      ...{ position: position(path, part), path: subject.join('::'), code },
-      message: withoutValue(message, path, expansion.references, expansion.value),
+      ...{ position: position(path, part), path: shownPath(subject, expansion.references), code },
+      message: withoutValues(message + unsetBelow(path), path, expansion.references, expansion.value),
     });
+  /** A rule of a whole section may be broken by what is not set in it. */
+  const unsetBelow = (path: Path) => {
+    if (path.length < 2 || kindOf(valueAt(expansion.value, path)) !== 'map') return '';
+    const variables = [...expansion.references].flatMap(([key, { unset }]) => {
+      const at = JSON.parse(key) as Path;
+      return at.length === path.length + 1 && path.every((step, depth) => at[depth] === step) ? unset : [];
+    });
+    return variables.map((variable) => ` (${variable} is not set)`).join('');
+  };
 
   if (expansion.value === undefined) {
     report([], 'value', 'config_value', 'empty configuration file');
@@ -76,13 +86,14 @@ export function loadConfigs(
   }
   const root = expansion.value as Record<string, unknown>;
 
-  const check = <T>(schema: Parameters<typeof checkSettings<T>>[0], settings: unknown, at: Path): T | undefined => {
+  /** @param as what `at` is called in messages */
+  const check = <T>(schema: z.ZodType<T>, settings: unknown, at: Path, as: Path = at): T | undefined => {
     const result = checkSettings(schema, settings, below(expansion.references, at));
     if ('value' in result) return result.value;
-    for (const { path, part, code, message, subject } of result.problems) {
-      const full = [...at, ...path];
-      if (code === 'config_value' && part === 'key') report(full.slice(0, -1), 'key', code, message, full);
-      else report(full, part, code, message, subject ? [...at, ...subject] : full);
+    for (const { path, part, code, message, subject = path } of result.problems) {
+      // What is missing is told where it should stand.
+      const isMissing = code === 'config_value' && part === 'key';
+      report([...at, ...(isMissing ? path.slice(0, -1) : path)], part, code, message, [...as, ...subject]);
     }
     return undefined;
   };
@@ -96,7 +107,7 @@ export function loadConfigs(
       report([key], 'key', 'config_unknown_key', `has invalid keys: ${key} ${suggest(key, sections)}`, []);
   }
 
-  if (root.plugins !== undefined && kindOf(root.plugins) !== 'slice')
+  if ((root.plugins ?? undefined) !== undefined && kindOf(root.plugins) !== 'slice')
     report(['plugins'], 'value', 'config_value', `expected type 'slice', got '${kindOf(root.plugins)}'`);
 
   /** Ids that the section names, also those with mistakes inside: a second error about them would only confuse. */
@@ -131,9 +142,10 @@ export function loadConfigs(
         report(at, 'key', 'config_reference', message, [section]);
         continue;
       }
-      const config = check(factory.schema, settings, at);
+      const config = check(factory.schema, settings, at, [section, key]);
       // Settings with mistakes are still asked what they refer to.
-      checked.set(key, { id, key, factory, config: config ?? settings ?? {}, written: settings ?? null });
+      const writtenKey = written;
+      checked.set(key, { id, key, writtenKey, factory, config: config ?? settings ?? {}, written: settings ?? null });
     }
   }
 
@@ -184,7 +196,7 @@ function expandAll(inputs: readonly ConfigInput[]) {
     problems: said(({ problems }) => problems),
     warnings: said(({ warnings }) => warnings),
     infos: said(({ infos }) => infos),
-    references: new Map(references) as References,
+    references: new Map(references),
     position: (path: Path, part: 'key' | 'value') => inputs[ownerOf(values, path)]!.file.position(path, part),
   };
 }
@@ -222,9 +234,9 @@ function aliasesUsed(components: Components): { section: string; key: string; me
   return [...components].flatMap(([kind, ofKind]) =>
     [...ofKind.values()]
       .filter(({ id, factory }) => id.type !== factory.type)
-      .map(({ id, key, factory }) => ({
+      .map(({ id, writtenKey, factory }) => ({
         section: `${kind}s`,
-        key,
+        key: writtenKey,
         message: `"${id.type}" is an alias of "${factory.type}"`,
       })),
   );
@@ -243,10 +255,10 @@ function unused(
     extension: extensions,
   };
   return [...components].flatMap(([kind, ofKind]) =>
-    [...ofKind.keys()]
-      .filter((key) => !used[kind].includes(key))
-      .map((key) => ({
-        path: [`${kind}s`, key],
+    [...ofKind.values()]
+      .filter(({ key }) => !used[kind].includes(key))
+      .map(({ writtenKey }) => ({
+        path: [`${kind}s`, writtenKey],
         message: `is not used by ${kind === 'extension' ? 'service::extensions' : 'any pipeline'}`,
       })),
   );
@@ -268,25 +280,58 @@ function limitersBehindOthers(pipelines: readonly PipelineConfig[]): { path: Pat
   );
 }
 
-/** A message never repeats a value that came by reference, or that stands in one: it may be a secret. */
-function withoutValue(message: string, path: Path, references: References, root: unknown): string {
-  const own = path.map((_, n) => references.get(pathKey(path.slice(0, path.length - n)))).find(Boolean);
-  if (own?.text === undefined) return message;
-  const value = valueAt(root, path);
-  const texts = [own.text, ...(typeof value === 'object' ? [] : [String(value)])].filter((text) => text !== '');
-  const hidden = texts.reduce(
-    (shown, text) =>
-      shown
-        .replaceAll(JSON.stringify(text), own.reference)
-        .replaceAll(`got ${text}`, `got ${own.reference}`)
-        .replaceAll(`\`${text}`, `\`${own.reference}`),
-    message,
-  );
-  return hidden.includes(own.reference) ? hidden : `${hidden} (from ${own.reference})`;
+/** A path ends where a reference brought what is further in: those keys are its value. */
+function shownPath(path: Path, references: ReadonlyMap<string, Reference>): string {
+  const depth = path.findIndex((_, index) => references.has(pathKey(path.slice(0, index + 1))));
+  return (depth < 0 ? path : path.slice(0, depth + 1)).join('::');
 }
 
+/** Shorter texts are no secrets, and stand in any sentence. */
+const SECRET_CHARS = 4;
+
+/** A message never repeats a value that came by reference, here or elsewhere in the configuration: it may be a secret. */
+function withoutValues(message: string, path: Path, references: ReadonlyMap<string, Reference>, root: unknown): string {
+  const depths = path.map((_, index) => path.slice(0, path.length - index));
+  const own = depths.find((one) => references.get(pathKey(one))?.text !== undefined);
+  const { reference } = (own && references.get(pathKey(own))) ?? {};
+  let shown = message;
+  if (own && reference !== undefined) {
+    // What the rules print of a value stands in quotes, or behind "got".
+    shown = shown.replace(/ \(did you mean ".*"\?\)/s, '').replace(/\bgot (?!').*/s, `got ${reference}`);
+    for (const text of textsIn(valueAt(root, own), references.get(pathKey(own))!.text!))
+      for (const form of [JSON.stringify(text), `"${text}"`, `keys: ${text}`, `value ${text}`, `\`${text}`])
+        shown = shown.replaceAll(form, form.replace(form.startsWith('"') ? form : text, reference));
+  }
+  // A rule may name another setting, and what it says.
+  for (const [key, { reference: other, text }] of references) {
+    const at = JSON.parse(key) as Path;
+    const isInside = path.every((step, depth) => at[depth] === step);
+    const texts = text === undefined ? [] : textsIn(valueAt(root, at), text);
+    for (const one of texts.filter(({ length }) => isInside || length >= SECRET_CHARS))
+      for (const form of [JSON.stringify(one), `"${one}"`, `(${one})`, `got ${one}`])
+        shown = shown.replaceAll(form, form.startsWith('"') ? other : form.replace(one, other));
+  }
+  return reference === undefined || shown.includes(reference) ? shown : `${shown} (from ${reference})`;
+}
+
+/** A text, what YAML makes of it, and every key and value in that; the longest first. */
+function textsIn(value: unknown, text: string): string[] {
+  const found = new Set([text]);
+  const walk = (node: unknown): void => {
+    if (typeof node !== 'object' || node === null) return void found.add(String(node));
+    if (!Array.isArray(node)) for (const key of Object.keys(node)) found.add(key);
+    found.add(JSON.stringify(node));
+    Object.values(node).forEach(walk);
+  };
+  walk(value);
+  return [...found].filter((one) => one !== '' && !NOTHING.has(one)).sort((a, b) => b.length - a.length);
+}
+
+/** Words that tell nothing of a value. */
+const NOTHING: ReadonlySet<string> = new Set(['true', 'false', 'null', 'undefined']);
+
 function below(references: References, at: Path): References {
-  const inside = new Map<string, { reference: string; text: string | undefined }>();
+  const inside = new Map<string, Pick<Reference, 'reference' | 'text' | 'unset'>>();
   for (const [key, reference] of references) {
     const path = JSON.parse(key) as Path;
     if (at.every((step, depth) => path[depth] === step)) inside.set(pathKey(path.slice(at.length)), reference);
@@ -302,7 +347,9 @@ function openSecrets(
 ) {
   const checked: Record<string, unknown> = { service };
   for (const [kind, ofKind] of components)
-    checked[`${kind}s`] = Object.fromEntries([...ofKind].map(([key, { config }]) => [key, config]));
+    checked[`${kind}s`] = Object.fromEntries(
+      [...ofKind.values()].map(({ writtenKey, config }) => [writtenKey, config]),
+    );
   return [...references].flatMap(([key, { open }]) => {
     const path = JSON.parse(key) as Path;
     if (!open || !(isHeader(path) || valueAt(checked, path) instanceof Secret)) return [];

@@ -12,11 +12,11 @@ export function mergeValues(values: readonly unknown[]): unknown {
 function merge(below: unknown, above: unknown): unknown {
   if (above === undefined) return below;
   if (kindOf(below) !== 'map' || kindOf(above) !== 'map') return above;
-  const merged = { ...(below as Record<string, unknown>) };
+  const merged = new Map<string, unknown>(Object.entries(below as object));
   for (const [key, value] of Object.entries(above as object))
-    if (value === null && (merged[key] ?? null) !== null) delete merged[key];
-    else merged[key] = merge(merged[key], value);
-  return merged;
+    if (value === null && (merged.get(key) ?? null) !== null) merged.delete(key);
+    else merged.set(key, merge(merged.get(key), value));
+  return Object.fromEntries(merged);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { parse } from 'yaml';
+import { parseValue } from './parse-value.ts';
 import type { YamlFile } from './yaml-file.ts';
 
 /**
@@ -10,7 +10,9 @@ export function parseOverride(text: string): YamlFile {
   if (equals < 0) throw new Error(`--set ${text}: missing equal sign`);
   // Without its value: that may be a secret.
   const name = `--set ${text.slice(0, equals)}`;
-  const steps = text.slice(0, equals).replaceAll('::', '.').split('.');
+  const key = text.slice(0, equals);
+  // With `::` in it a dot is part of a name, such as that of an id.
+  const steps = key.split(key.includes('::') ? '::' : '.');
   if (steps.some((step) => step.trim() === '')) throw new Error(`${name}: a part of the key is empty`);
   let value = read(name, text.slice(equals + 1));
   for (const step of steps.toReversed()) value = { [step.trim()]: value };
@@ -20,7 +22,7 @@ export function parseOverride(text: string): YamlFile {
 
 function read(name: string, text: string): unknown {
   try {
-    return parse(text, { schema: 'core', maxAliasCount: 0 });
+    return parseValue(text);
   } catch {
     throw new Error(`${name}: the value is not YAML; put quotes around a text`);
   }

@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../component/error-codes.ts';
+import { escapeForTerminal } from '../telemetry/escape.ts';
 
 /** Where a value stands in a configuration file; line and column count from 1. Line 0: in no file, `file` says where. */
 export interface Position {
@@ -19,7 +20,7 @@ export interface Problem {
 /** `file:line:col  path: message`, with two blanks between. */
 export function formatProblem({ position, path, message }: Problem): string {
   const where = position.line === 0 ? position.file : `${position.file}:${position.line}:${position.column}`;
-  return `${where}  ${path === '' ? message : `${path}: ${message}`}`;
+  return escapeForTerminal(`${where}  ${path === '' ? message : `${path}: ${message}`}`);
 }
 
 /** By file, line and column. */

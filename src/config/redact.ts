@@ -1,6 +1,9 @@
 import { Secret } from '../component/secret.ts';
 
 const MASK = String(new Secret(''));
+/** What is inside is not ours: only its names tell what may be a secret. */
+const FOREIGN = new Set(['options']);
+const SECRET_NAME = /key|token|secret|passw|credential|auth/i;
 /** Values of headers may be keys, whatever form a component gives them. */
 const ALWAYS = new Set(['headers']);
 
@@ -19,7 +22,19 @@ export function redactSecrets(written: unknown, checked: unknown): unknown {
   return Object.fromEntries(
     Object.entries(written).map(([key, item]) => [
       key,
-      ALWAYS.has(key) ? masked(item) : redactSecrets(item, inside[key]),
+      ALWAYS.has(key) ? masked(item) : FOREIGN.has(key) ? guarded(item) : redactSecrets(item, inside[key]),
+    ]),
+  );
+}
+
+/** With everything masked whose name sounds like a secret. */
+function guarded(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map(guarded);
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [
+      key,
+      SECRET_NAME.test(key) || ALWAYS.has(key) ? masked(item) : guarded(item),
     ]),
   );
 }

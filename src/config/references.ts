@@ -1,10 +1,10 @@
-import { parse } from 'yaml';
+import { parseValue } from './parse-value.ts';
 import type { Path } from './yaml-file.ts';
 
 /** Where references get their values; both may be asked for the same name more than once. */
 export interface ReferenceSource {
   env(name: string): string | undefined;
-  /** Reads a file, relative to the configuration file. Throws with a sentence about what is wrong. */
+  /** Reads a file, relative to the configuration file. Throws with the reason why it cannot, which does not name it. */
   file(path: string): string;
   /** Permissions of a file that was read, when others than its owner may read it: `0644`. */
   openMode?(path: string): string | undefined;
@@ -15,6 +15,8 @@ export interface Reference {
   readonly reference: string;
   /** As it was written there; undefined: the variable is not set. */
   readonly text: string | undefined;
+  /** Variables in it that are not set, and have no default. */
+  readonly unset: readonly string[];
   /** The file that it came from, when others may read that. */
   readonly open?: { readonly path: string; readonly mode: string };
 }
@@ -48,8 +50,9 @@ export function expandReferences(value: unknown, source: ReferenceSource): Expan
   const warnings: { path: Path; message: string }[] = [];
   const infos: { path: Path; message: string }[] = [];
   const references = new Map<string, Reference>();
-  /** Of the value at hand: the file in it that others may read. */
+  /** Of the value at hand. */
   let open: Reference['open'];
+  let unset: string[] = [];
 
   const walk = (node: unknown, path: Path): unknown => {
     if (path.length > MAX_LEVELS) {
@@ -66,6 +69,7 @@ export function expandReferences(value: unknown, source: ReferenceSource): Expan
   const scalar = (text: string, path: Path): unknown => {
     if (!text.includes('$')) return text;
     open = undefined;
+    unset = [];
     try {
       const pieces = split(text);
       if (pieces.length === 1 && typeof pieces[0] === 'object') {
@@ -77,32 +81,46 @@ export function expandReferences(value: unknown, source: ReferenceSource): Expan
       if (pieces.some((piece) => typeof piece === 'object')) keep(path, text, parts.join(''));
       return parts.join('');
     } catch (error) {
-      problems.push({ path, message: (error as Error).message });
+      const also = unset.map((variable) => ` (${variable} is not set)`).join('');
+      problems.push({ path, message: (error as Error).message + also });
       return null;
     }
   };
 
   const keep = (path: Path, reference: string, text: string | undefined) =>
-    references.set(pathKey(path), { reference, text, ...(open && { open }) });
+    references.set(pathKey(path), { reference, text, unset, ...(open && { open }) });
 
   const resolve = (inner: string, path: Path): string | undefined => {
-    const text = split(inner)
+    const pieces = split(inner);
+    const text = pieces
       .map((piece) => (typeof piece === 'string' ? piece : (resolve(piece.inner, path) ?? '')))
       .join('');
+    // As it was written: what came through another reference is not told.
+    const isNested = pieces.some((piece) => typeof piece === 'object');
+    const written = `\${${inner}}`;
     if (text.startsWith('file:')) {
       const file = text.slice('file:'.length);
-      const content = source.file(file).replace(/\r?\n$/, '');
+      let content: string;
+      try {
+        content = source.file(file);
+      } catch (cause) {
+        throw new Error(`cannot read ${written}: ${(cause as Error).message}`, { cause });
+      }
       const mode = source.openMode?.(file);
-      if (mode !== undefined) open = { path: file, mode };
-      return content;
+      if (mode !== undefined) open = { path: isNested ? written : file, mode };
+      return content.replace(/\r?\n$/, '');
     }
     const name = text.startsWith('env:') ? text.slice('env:'.length) : text;
     const [, variable = '', fallback] = /^([^:]*)(?::-(.*))?$/s.exec(name) ?? [];
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(variable))
-      throw new Error(`\${${text}} is not a reference; write $$ for one $`);
+      throw new Error(`${written} is not a reference; write $$ for one $`);
     const set = source.env(variable);
-    if (set === undefined && fallback === undefined) warnings.push({ path, message: `\${env:${variable}} is not set` });
-    if (set === '') infos.push({ path, message: `\${env:${variable}} is set, and empty` });
+    const shown = isNested ? written : `\${env:${variable}}`;
+    if (set === undefined && fallback === undefined) {
+      unset.push(shown);
+      warnings.push({ path, message: `${shown} is not set` });
+    }
+    if (set === '') infos.push({ path, message: `${shown} is set, and empty` });
     return set ?? fallback;
   };
 
@@ -153,7 +171,7 @@ function closingBrace(text: string, start: number): number {
 /** A text stays as it is, with quotes and blanks that YAML would take away: it may be a password. */
 function asYaml(text: string): unknown {
   try {
-    const value: unknown = parse(text, { schema: 'core', maxAliasCount: 0 });
+    const value = parseValue(text);
     return typeof value === 'string' ? text : value;
   } catch {
     return text;

@@ -1,4 +1,4 @@
-import { type Document, isAlias, isMap, isPair, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
+import { type Document, isAlias, isMap, isPair, isSeq, LineCounter, type Node, parseDocument, visit } from 'yaml';
 import type { Position, Problem } from './problem.ts';
 
 export type Path = readonly (string | number)[];
@@ -33,7 +33,14 @@ export function parseYamlFile(name: string, text: string): YamlFile {
   });
   if (Buffer.byteLength(text) > MAX_BYTES) return failed('the file is larger than 1 MiB');
 
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, prettyErrors: false, schema: 'core' });
+  let document: Document;
+  try {
+    const options = { lineCounter: lines, uniqueKeys: true, prettyErrors: false, schema: 'core' } as const;
+    document = parseDocument(text, { ...options, resolveKnownTags: false, logLevel: 'error' });
+  } catch {
+    // Of ten thousand brackets the parser runs out of stack.
+    return failed('nested deeper than 64 levels');
+  }
   const errors = [...document.errors, ...document.warnings];
   // After a token that fits nowhere the parser only stumbles on; what it says of the rest helps nobody.
   const broken = errors.findIndex(({ code }) => !INDEPENDENT_ERRORS.has(code));
@@ -42,9 +49,14 @@ export function parseYamlFile(name: string, text: string): YamlFile {
       position: at(error.pos[0]),
       path: '',
       code: 'config_syntax',
-      message: error.message.split('\n')[0]!,
+      message:
+        error.code === 'MULTIPLE_DOCS'
+          ? 'one file is one document; this is a second one'
+          : error.message.split('\n')[0]!,
     }),
   );
+  for (const { message, offset } of aliasProblems(document))
+    problems.push({ position: at(offset), path: '', code: 'config_syntax', message });
   let value: unknown;
   try {
     if (problems.length === 0) value = document.toJS({ maxAliasCount: MAX_ALIASES + 1 });
@@ -52,6 +64,23 @@ export function parseYamlFile(name: string, text: string): YamlFile {
     return failed(String((error as Error).message));
   }
   return { name, value, problems, position: (path, part) => at(offsetOf(document, path, part)) };
+}
+
+/** Aliases that lead nowhere, into themselves, or are too many; told at their place. */
+function aliasProblems(document: Document): { readonly message: string; readonly offset: number }[] {
+  const found: { message: string; offset: number }[] = [];
+  let aliases = 0;
+  visit(document, {
+    Alias: (_, alias, around) => {
+      const offset = alias.range?.[0] ?? 0;
+      const target = alias.resolve(document);
+      if (!target) found.push({ message: `alias *${alias.source} has no anchor before it`, offset });
+      else if (around.includes(target))
+        found.push({ message: `alias *${alias.source} stands in what it names`, offset });
+      else if (++aliases === MAX_ALIASES + 1) found.push({ message: `more than ${MAX_ALIASES} aliases`, offset });
+    },
+  });
+  return found;
 }
 
 function offsetOf(document: Document, path: Path, part: 'key' | 'value'): number {

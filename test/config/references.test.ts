@@ -82,7 +82,10 @@ service: { extensions: [scheduler], pipelines: { logs: { receivers: [bmc_logs], 
     'a.yaml:3:100  receivers::bmc_logs::auth::password: pw holds a secret, and others may read it (mode 0644)',
   ]);
   const holds = /auth::password: pw holds a secret, and others may read it \(mode 0644\)$/;
-  assert.match(warnings(yaml('${file:${env:PW:-pw}}'), '0644').join(), /auth::password: given holds a secret/);
+  assert.match(
+    warnings(yaml('${file:${env:PW:-pw}}'), '0644').join(),
+    /auth::password: \$\{file:\$\{env:PW:-pw\}\} holds a secret/,
+  );
   assert.match(warnings(yaml('x-${file:pw}'), '0644').join(), holds);
   const header = yaml('${file:pw}').replace(
     'debug:',

@@ -13,7 +13,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'src/component': ['src/telemetry'],
   'src/platform': ['src/component', 'src/telemetry'],
   'src/config/schema': ['src/component'],
-  'src/config': ['src/component', 'src/config/schema'],
+  'src/config': ['src/component', 'src/config/schema', 'src/telemetry'],
   'src/delivery': ['src/component', 'src/telemetry', 'src/resilience'],
   'src/agent': ['src/component', 'src/config', 'src/config/schema', 'src/delivery', 'src/platform', 'src/telemetry'],
   component: ['src/component', 'src/telemetry', 'src/resilience', 'src/config/schema'],

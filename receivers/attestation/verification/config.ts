@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { bool, duration, headers, text, wordOf } from '../../../src/config/schema/values.ts';
-import { httpUrl, safeUrl } from '../settings.ts';
+import { bool, duration, headers, httpUrl, text, wordOf } from '../../../src/config/schema/values.ts';
+import { safeUrl } from '../settings.ts';
 
 export const MODES = ['none', 'binding', 'dcap'] as const;
 export type VerificationMode = (typeof MODES)[number];

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { METRIC_LEVELS } from '../../component/metric-doc.ts';
-import { bool, count, duration, oneOf, positiveInt, secret, text, wrongType } from './values.ts';
+import { bool, count, duration, httpUrl, oneOf, positiveInt, secret, text, wrongType } from './values.ts';
 
 /** Ids as they are written elsewhere: without blanks around them and their slash. */
 const idList = () =>
@@ -31,9 +31,7 @@ const prometheus = z
 const otlp = z
   .strictObject({
     protocol: oneOf('http/json').prefault('http/json').describe('How it is written.'),
-    endpoint: text()
-      .refine((value) => URL.canParse(value) && /^https?:/.test(value), { error: 'must be an http(s) URL' })
-      .describe('Without a path, `/v1/logs` or `/v1/metrics` is added.'),
+    endpoint: httpUrl().describe('Without a path, `/v1/logs` or `/v1/metrics` is added.'),
     headers: z
       .union([z.record(z.string(), secret()), z.array(z.strictObject({ name: text(), value: secret() }))], {
         error: "expected type 'map'",

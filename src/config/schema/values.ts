@@ -116,6 +116,18 @@ export function secret() {
     .meta({ type: 'secret' });
 }
 
+/** An absolute URL over HTTP or TLS, without an account in it: that would be a secret in many places. */
+export function httpUrl() {
+  return text().refine(
+    (value) => {
+      if (!URL.canParse(value)) return false;
+      const { protocol, username, password } = new URL(value);
+      return ['http:', 'https:'].includes(protocol) && username === '' && password === '';
+    },
+    { error: 'must be an absolute http(s) URL without credentials' },
+  );
+}
+
 /** Headers of requests, by name; their values may hold a key. */
 export function headers() {
   return z
