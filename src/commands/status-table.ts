@@ -1,28 +1,36 @@
+import { z } from 'zod';
 import { escapeForTerminal } from '../telemetry/escape.ts';
 
+const time = z.string().nullable();
+const target = z.looseObject({
+  ...{ type: z.string(), displayName: z.string(), instance: z.string(), mode: z.string() },
+  pollStatus: z.looseObject({
+    lastSuccess: time,
+    lastError: z.looseObject({ message: z.string() }).nullable(),
+    consecutiveFailures: z.number(),
+  }),
+  breaker: z.looseObject({ state: z.string(), retryAt: time }),
+  deadLetter: z.looseObject({ present: z.boolean() }),
+});
 /** What of the health JSON is shown. */
-export interface HealthView {
-  readonly updatedAt: string;
-  readonly summary: {
-    readonly targets: number;
-    readonly late: number;
-    readonly parked: number;
-    readonly breakers: { readonly open: number; readonly half_open: number };
-  };
-  readonly staleness: readonly { readonly instance: string; readonly type: string; readonly score: number }[];
-  readonly instances: readonly {
-    readonly type: string;
-    readonly displayName: string;
-    readonly instance: string;
-    readonly mode: string;
-    readonly pollStatus: {
-      readonly lastSuccess: string | null;
-      readonly lastError: { readonly message: string } | null;
-      readonly consecutiveFailures: number;
-    };
-    readonly breaker: { readonly state: string; readonly retryAt: string | null };
-    readonly deadLetter: { readonly present: boolean };
-  }[];
+const healthSchema = z.looseObject({
+  updatedAt: z.string(),
+  summary: z.looseObject({
+    ...{ targets: z.number(), late: z.number(), parked: z.number() },
+    breakers: z.looseObject({ open: z.number(), half_open: z.number() }),
+  }),
+  staleness: z.array(z.looseObject({ instance: z.string(), type: z.string(), score: z.number() })),
+  instances: z.array(target),
+});
+export type HealthView = z.output<typeof healthSchema>;
+
+/** @returns undefined for what is no health JSON: anything may answer at an address */
+export function readHealth(text: string): HealthView | undefined {
+  try {
+    return healthSchema.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
+  }
 }
 
 const HEADINGS = ['NAME', 'TYPE', 'MODE', 'BREAKER', 'LAST SUCCESS', 'FAILURES', 'STALENESS', 'LAST ERROR'];
@@ -41,15 +49,12 @@ export function statusTable(health: HealthView, width: number, failingOnly: bool
     .filter((one) => !failingOnly || isFailing(one));
   const cells = rows.map((one) => {
     const { pollStatus, breaker, deadLetter } = one;
-    return [
-      cut(escapeForTerminal(one.displayName), MOST_NAME_CHARS),
-      ...[one.type, one.mode, deadLetter.present ? 'parked' : breaker.state, ago(pollStatus.lastSuccess, now)],
-      ...[
-        String(pollStatus.consecutiveFailures),
-        one.score.toFixed(2),
-        escapeForTerminal(pollStatus.lastError?.message ?? ''),
-      ],
+    const row = [
+      ...[cut(one.displayName, MOST_NAME_CHARS), one.type, one.mode],
+      ...[deadLetter.present ? 'parked' : breaker.state, ago(pollStatus.lastSuccess, now)],
+      ...[String(pollStatus.consecutiveFailures), one.score.toFixed(2), pollStatus.lastError?.message ?? ''],
     ];
+    return row.map(escapeForTerminal);
   });
   const lines = [headerOf(health, now), ...(cells.length > 0 ? columns([HEADINGS, ...cells]) : [])];
   return lines.map((line) => cut(line.trimEnd(), width)).join('\n');

@@ -1,15 +1,19 @@
 import { readFile } from 'node:fs/promises';
 import { request } from 'undici';
+import { deadline } from '../component/deadline.ts';
 import { describeError, OutbandError } from '../component/errors.ts';
 import { parseDuration } from '../config/schema/duration.ts';
 import { systemClock } from '../platform/system-clock.ts';
 import { defineCommand, type FlagValues, UsageError } from './command.ts';
-import { type HealthView, onlyFailing, statusTable } from './status-table.ts';
 
 const API = 'http://localhost:7655';
 const HEALTH_CHECK = 'http://localhost:13133';
+/** Of a question, from its first byte to the last of its answer. */
 const TIMEOUT_MS = 10_000;
+/** A hundred thousand targets have less. */
+const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
 const DEFAULT_WIDTH = 120;
+const FORMAT = { version: 1 };
 /** To the top left corner, and nothing below. */
 const CLEAR = '\x1b[H\x1b[2J';
 
@@ -48,7 +52,7 @@ async function status({ check, watchMs, ...options }: Options): Promise<number> 
       return describeError(error);
     });
     process.stdout.write(`${isInPlace ? CLEAR : ''}${shown}\n`);
-    if (watchMs === undefined) return 0;
+    if (watchMs === undefined || !process.stdout.writable) return 0;
     await systemClock.sleep(watchMs);
   }
 }
@@ -60,8 +64,12 @@ async function show({ endpoint = API, tokenFile, failing, json }: Omit<Options, 
     const hint = status === 401 ? 'Give a token of the monitoring API with --token-file.' : undefined;
     throw new OutbandError('agent_unreachable', `${endpoint} answered ${status}`, hint === undefined ? {} : { hint });
   }
-  const health = JSON.parse(text) as HealthView;
-  if (json) return JSON.stringify({ version: 1, ...(failing ? onlyFailing(health) : health) });
+  // Loaded by those who look: a container's health check runs every few seconds.
+  const { onlyFailing, readHealth, statusTable } = await import('./status-table.ts');
+  const health = readHealth(text);
+  if (!health)
+    throw new OutbandError('agent_unreachable', `${endpoint} answered something that is no health of a scheduler`);
+  if (json) return JSON.stringify({ ...FORMAT, ...(failing ? onlyFailing(health) : health), ...FORMAT });
   return statusTable(health, process.stdout.columns ?? DEFAULT_WIDTH, failing);
 }
 
@@ -77,11 +85,19 @@ async function get(
   token: string | undefined,
 ): Promise<{ readonly status: number; readonly text: string }> {
   try {
+    using limit = deadline(systemClock, TIMEOUT_MS, 'the answer');
     const { statusCode, body } = await request(url, {
-      ...{ headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS, reset: true },
+      ...{ signal: limit.signal, reset: true },
       headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
     });
-    return { status: statusCode, text: await body.text() };
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > MAX_ANSWER_BYTES) throw new Error(`the answer is larger than ${MAX_ANSWER_BYTES} bytes`);
+      chunks.push(chunk);
+    }
+    return { status: statusCode, text: Buffer.concat(chunks).toString('utf8') };
   } catch (cause) {
     throw new OutbandError('agent_unreachable', `${url} cannot be reached: ${describeError(cause)}`, { cause });
   }

@@ -132,7 +132,7 @@ test('headers of an OTLP service are secrets; a reader is one thing or the other
   );
   const { stderr } = await cli(['validate', '--config', file]);
   assert.match(stderr, /must be either pull or periodic/);
-  assert.match(stderr, /must be an http\(s\) URL/);
+  assert.match(stderr, /must be an absolute http\(s\) URL/);
 });
 
 test('attributes of the environment that cannot be read are none', () => {

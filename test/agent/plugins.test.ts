@@ -40,7 +40,9 @@ test('components and schema know what a configuration brings', async () => {
   const entry = listed.receivers.find(({ name }: { name: string }) => name === 'line_file');
   assert.deepEqual([entry.module, entry.stability], ['./line-file.ts', { logs: 'alpha' }]);
   const schema = JSON.parse((await cli(['schema', '--config', config])).stdout);
-  assert.ok(schema.properties.receivers.patternProperties['^\\s*line_file\\s*(/.+)?$']);
+  assert.ok(
+    Object.keys(schema.properties.receivers.anyOf[0].patternProperties).some((key) => key.includes('line_file')),
+  );
 });
 
 test('what cannot be a plugin is a mistake of its entry, beside all others', async (t) => {

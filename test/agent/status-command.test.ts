@@ -112,6 +112,41 @@ test('nothing there, and wrong usage', async () => {
     assert.equal((await cli(['status', ...args])).code, 2);
 });
 
+test('an answer that is no health, whatever it is, is one line; nothing in one commands the terminal', async (t) => {
+  let body = '';
+  const server = createServer((_, response) => response.end(body)).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  for (body of ['<html>', '{}', 'null', '[]', '"x"', JSON.stringify({ ...HEALTH, instances: [{}] })])
+    for (const more of [[], ['--json']]) {
+      const { code, stdout, stderr } = await cli(['status', '--endpoint', endpoint, ...more]);
+      assert.deepEqual([code, stdout], [1, ''], body);
+      assert.match(stderr, /^agent_unreachable {2}.*no health of a scheduler\n$/);
+    }
+  body = JSON.stringify({
+    ...HEALTH,
+    version: 7,
+    instances: [instance('a', { mode: 'po\u001b]0;t\u0007ll\nFAKE ROW' })],
+  });
+  const table = await cli(['status', '--endpoint', endpoint]);
+  assert.equal(table.stdout.split('\n').length, 4);
+  assert.ok(!table.stdout.includes('\u001b'));
+  assert.equal(JSON.parse((await cli(['status', '--endpoint', endpoint, '--json'])).stdout).version, 1);
+});
+
+test('who watches through a pipe that closes is not left running', async (t) => {
+  const server = createServer((_, response) => response.end(JSON.stringify(HEALTH))).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const watch = spawn(process.execPath, [MAIN, 'status', '--watch', '20ms', '--endpoint', endpoint]);
+  t.after(() => watch.kill('SIGKILL'));
+  await once(watch.stdout, 'data');
+  watch.stdout.destroy();
+  assert.deepEqual(await once(watch, 'exit'), [0, null]);
+});
+
 async function serve(t: TestContext, status: () => number): Promise<string> {
   const server = createServer((_, response) => response.writeHead(status()).end('ok')).listen(0, '127.0.0.1');
   await once(server, 'listening');
