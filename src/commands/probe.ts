@@ -61,10 +61,11 @@ async function probe({ timeoutMs, ...options }: Options, json: boolean): Promise
   return findings.some(({ verdict }) => verdict === 'fail') ? 1 : 0;
 }
 
-/** A block stands below its line, at the margin, so that it can be pasted. */
-function lineOf({ topic, verdict, text }: Finding): string {
+/** A block stands below its line, at the margin, so that it can be pasted. What a BMC says stays on its line. */
+function lineOf({ topic, verdict, text, block }: Finding): string {
   const head = `${topic.padEnd(7)} ${verdict.toUpperCase().padEnd(4)} `;
-  return text.includes('\n') ? `${head}\n${text}\n` : `${head} ${escapeForTerminal(text)}\n`;
+  const below = block === undefined ? '' : `${block.split('\n').map(escapeForTerminal).join('\n')}\n`;
+  return `${head} ${escapeForTerminal(text)}\n${below}`;
 }
 
 async function optionsOf(flags: FlagValues<typeof FLAGS>, args: readonly string[]): Promise<Options> {

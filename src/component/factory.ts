@@ -55,8 +55,10 @@ export interface Finding {
   readonly topic: string;
   /** `fail`: the receiver cannot work like this; `warn`: it can, and somebody should look. */
   readonly verdict: 'ok' | 'warn' | 'fail';
-  /** One or two sentences, or a block to paste. */
+  /** One or two sentences. */
   readonly text: string;
+  /** Lines to paste. */
+  readonly block?: string;
   /** The same for programs. */
   readonly details?: Readonly<Record<string, unknown>>;
 }

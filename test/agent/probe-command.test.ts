@@ -14,7 +14,7 @@ test('one line per answer as it comes, a block to paste, and no byte of the pass
   const fleet = await startBmcFleet({ count: 1, account: ACCOUNT });
   t.after(() => fleet.close());
   const bmc = fleet.bmc(0);
-  bmc.overlay.push({ path: '/redfish/v1', merge: { Product: 'evil \u001b[2J' } });
+  bmc.overlay.push({ path: '/redfish/v1', merge: { Product: 'evil \n\u001b[2J\ntls     OK   forged' } });
   const file = join(await temporaryDirectory(t), 'password');
   await writeFile(file, `${ACCOUNT.password}\n`);
   const args = ['probe', bmc.address, '--username', 'root', '--password-file', file, '--no-stream'];
@@ -24,6 +24,7 @@ test('one line per answer as it comes, a block to paste, and no byte of the pass
   assert.deepEqual([...new Set(topics)], ['tls', 'root', 'auth', 'events', 'stream', 'mode', 'logs', 'config']);
   assert.match(stdout, /\nreceivers:\n {2}bmc_logs:\n/);
   assert.ok(!stdout.includes('\u001b'), 'a BMC commands the terminal');
+  assert.equal(topics.filter((topic) => topic === 'tls').length, 1, 'a BMC writes a line of its own');
   const json = await cli([...args, '--json'], { env: { OUTBAND_PROBE_PASSWORD: ACCOUNT.password } });
   assert.equal(JSON.parse(json.stdout).version, 1);
   for (const text of [stdout, stderr, json.stdout, json.stderr]) assert.ok(!text.includes(ACCOUNT.password));

@@ -1,3 +1,4 @@
+import { aborted } from '../../../src/component/aborted.ts';
 import type { Clock } from '../../../src/component/clock.ts';
 import { OutbandError } from '../../../src/component/errors.ts';
 import { Semaphore } from '../../../src/resilience/semaphore.ts';
@@ -72,6 +73,8 @@ export class Credentials {
   /** From the service root; undefined until it was read. */
   #sessionsLink: string | undefined;
   #session: { readonly token: string; readonly location: string | undefined } | undefined;
+  /** A login that is on its way, and what cuts it off. */
+  #asked: { readonly answer: Promise<LoginAnswer>; readonly cut: AbortController } | undefined;
   #noSessions = false;
   #sessionRetryAt = Number.NEGATIVE_INFINITY;
   /** A new token was refused, too: it is not the token. Until then none is made for a 401; monotonic milliseconds. */
@@ -131,6 +134,9 @@ export class Credentials {
 
   /** Ends the session. @param signal aborts when there is no more time */
   async close(signal: AbortSignal): Promise<void> {
+    const { answer, cut } = this.#asked ?? {};
+    await Promise.race([answer?.catch(() => {}), aborted(signal)]);
+    cut?.abort(signal.reason ?? new OutbandError('shutting_down', 'the client is closed'));
     const session = this.#session;
     if (!session) return;
     this.#session = undefined;
@@ -200,19 +206,46 @@ export class Credentials {
       if (session || !this.#wantsSession) return session?.token;
       this.#checkHold(account);
       const body = JSON.stringify({ UserName: known.username, Password: known.password.reveal() });
-      let answer = await this.#options.login(this.#sessionsLink!, body, signal);
+      let answer = await this.#login(body, signal);
       const orphan = this.#options.state.current.session;
       if (orphan !== undefined && isFull(answer)) {
         // It may be our own, of a process that was killed, that takes the last place.
         const pair = Buffer.from(`${known.username}:${known.password.reveal()}`).toString('base64');
         await this.#endOrphan(orphan, { headers: { authorization: `Basic ${pair}` }, kind: 'basic', account }, signal);
         this.#checkHold(account);
-        answer = await this.#options.login(this.#sessionsLink!, body, signal);
+        answer = await this.#login(body, signal);
       }
       return await this.#loggedIn(answer, account, signal);
     } finally {
       release();
     }
+  }
+
+  /**
+   * A BMC that was asked makes a session, whether anybody waits for its answer or not: who gives up leaves the login on its way, so that
+   * the session is known and can be used, or ended.
+   */
+  async #login(body: string, signal: AbortSignal): Promise<LoginAnswer> {
+    if (!this.#asked) {
+      const cut = new AbortController();
+      const answer = this.#options.login(this.#sessionsLink!, body, cut.signal).finally(() => {
+        this.#asked = undefined;
+      });
+      answer.then(
+        ({ status, token, location }) => {
+          if (status >= 300 || token === undefined) return;
+          this.#session ??= { token, location };
+          // Also over the end of this process: the next one ends it.
+          if (signal.aborted) this.#options.state.update({ session: location });
+        },
+        () => {},
+      );
+      this.#asked = { answer, cut };
+    }
+    const gaveUp = aborted(signal).then(() => {
+      throw signal.reason;
+    });
+    return Promise.race([this.#asked.answer, gaveUp]);
   }
 
   async #loggedIn(answer: LoginAnswer, account: string, signal: AbortSignal): Promise<string | undefined> {

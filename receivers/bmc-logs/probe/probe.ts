@@ -1,3 +1,4 @@
+import type { buildConnector } from 'undici';
 import { stringify } from 'yaml';
 import { aborted } from '../../../src/component/aborted.ts';
 import { deadline } from '../../../src/component/deadline.ts';
@@ -65,17 +66,34 @@ export async function* probe(options: ProbeOptions): AsyncGenerator<Finding> {
     onRequest: () => {},
     onRefusedLink: () => {},
   });
+  const told = new Set<string>();
+  let failed: string | undefined;
   try {
-    const tls = await lookAtTls(endpoint, connector, Number(clock.now() / 1_000_000n), signal);
-    yield tls;
-    if (tls.verdict !== 'fail') yield* lookAtRedfish({ options, config, endpoint, client, limiter });
+    for await (const finding of findings({ options, config, endpoint, client, limiter, connector })) {
+      told.add(finding.topic);
+      if (finding.verdict === 'fail') failed ??= finding.topic;
+      yield finding;
+    }
     signal.throwIfAborted();
-    yield { topic: 'config', verdict: 'ok', text: blockOf(options, endpoint) };
+    for (const topic of TOPICS.filter((one) => !told.has(one)))
+      yield { topic, verdict: 'warn', text: `not looked at: ${failed} failed` };
+    const text = failed === undefined ? 'to paste into a configuration' : `to paste once ${failed} is in order`;
+    yield { topic: 'config', verdict: failed === undefined ? 'ok' : 'warn', text, block: blockOf(options, endpoint) };
   } finally {
     using goodbye = deadline(clock, GOODBYE_MS, 'the end of the session');
     await client.close(goodbye.signal);
     open.abort(new OutbandError('shutting_down', 'the probe is over'));
   }
+}
+
+/** What is told of every BMC, in this order. */
+const TOPICS = ['tls', 'root', 'auth', 'events', 'stream', 'mode', 'logs'];
+
+async function* findings(bmc: Bmc & { readonly connector: buildConnector.connector }): AsyncGenerator<Finding> {
+  const { clock, signal } = bmc.options;
+  const tls = await lookAtTls(bmc.endpoint, bmc.connector, clock, signal);
+  yield tls;
+  if (tls.verdict !== 'fail') yield* lookAtRedfish(bmc);
 }
 
 async function* lookAtRedfish(bmc: Bmc): AsyncGenerator<Finding> {
@@ -140,6 +158,7 @@ async function* lookAtStream(bmc: Bmc, root: JsonObject): AsyncGenerator<Finding
     const capability = body ? eventStreamOf(body) : { unsupported: 'no EventService' };
     yield aboutEvents(body, capability);
     if ('unsupported' in capability) {
+      yield { topic: 'stream', verdict: 'warn', text: `not tried: ${capability.unsupported}` };
       outcome = { kind: 'unsupported', why: capability.unsupported };
     } else if (!withStream) {
       yield { topic: 'stream', verdict: 'ok', text: 'not tried, as asked' };
@@ -152,6 +171,7 @@ async function* lookAtStream(bmc: Bmc, root: JsonObject): AsyncGenerator<Finding
   } catch (error) {
     signal.throwIfAborted();
     yield { topic: 'events', verdict: 'warn', text: explained(error) };
+    yield { topic: 'stream', verdict: 'warn', text: 'not tried: the EventService cannot be read' };
     outcome = classifyError(error);
   }
   yield aboutMode(config, outcome);

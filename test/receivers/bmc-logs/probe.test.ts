@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parse } from 'yaml';
@@ -105,7 +107,7 @@ test('a session is made once and ended, and the block to paste is a configuratio
   assert.equal(of1('stream').verdict, 'ok');
   assert.equal(of1('mode').text, 'auto streams');
   assert.deepEqual([bmc.logins, bmc.liveSessions, bmc.openStreams], [1, 0, 0]);
-  const { receivers } = parse(of1('config').text);
+  const { receivers } = parse(of1('config').block!);
   assert.ok(bmcLogsConfig.safeParse(receivers.bmc_logs).success);
   assert.ok(!JSON.stringify(found).includes(ACCOUNT.password));
 });
@@ -114,7 +116,10 @@ test('a refused account is tried once, and nothing is asked after it', async (t)
   const fleet = await startBmcFleet({ count: 1, account: ACCOUNT });
   t.after(() => fleet.close());
   const found = await findings(fleet.bmc(0).address, { account: account('wrong') });
-  assert.deepEqual(verdicts(found), ['tls warn', 'root ok', 'auth fail', 'config ok']);
+  assert.deepEqual(verdicts(found), [
+    ...['tls warn', 'root ok', 'auth fail', 'events warn', 'stream warn', 'mode warn', 'logs warn', 'config warn'],
+  ]);
+  assert.equal(of('logs', found)[0]!.text, 'not looked at: auth failed');
   assert.equal(fleet.bmc(0).rejectedLogins, 1);
 });
 
@@ -123,12 +128,51 @@ test('a certificate that is not trusted gets no byte of HTTP; its key is shown, 
   t.after(() => fleet.close());
   const bmc = fleet.bmc(0);
   const found = await findings(bmc.address);
-  assert.deepEqual(verdicts(found), ['tls fail', 'config ok']);
+  assert.deepEqual(verdicts(found), [
+    ...['tls fail', 'root warn', 'auth warn', 'events warn', 'stream warn', 'mode warn', 'logs warn', 'config warn'],
+  ]);
   assert.ok(found[0]!.text.includes(`--pin ${fleet.spkiSha256}`));
   assert.equal(bmc.journal.length, 0);
   const pinned = await findings(bmc.address, { tls: { spki_sha256: [fleet.spkiSha256] }, withStream: false });
   assert.notEqual(pinned[0]!.verdict, 'fail');
   assert.equal(of('mode', pinned)[0]!.text, 'auto would try to stream from /redfish/v1/EventService/SSE');
+});
+
+test('a version of TLS whose hello vanishes costs its time, and not the others', async (t) => {
+  const fleet = await startBmcFleet({ count: 1, tls: true });
+  t.after(() => fleet.close());
+  const { hostname, port } = new URL(fleet.bmc(0).address);
+  const proxy = createServer((near) => {
+    near
+      .on('error', () => {})
+      .once('data', (hello: Buffer) => {
+        // What a client that speaks nothing newer than TLS 1.1 says: no extension `supported_versions`.
+        if (!hello.includes(Buffer.from([0, 43])) && !hello.includes(Buffer.from([3, 3]), 5)) return;
+        const far = connect(Number(port), hostname).on('error', () => near.destroy());
+        far.write(hello);
+        near.pipe(far).pipe(near);
+      });
+  }).listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  t.after(() => proxy.close());
+  const address = `https://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  const found = await findings(address, {
+    tls: { insecure_skip_verify: true },
+    clock: fastClock(20),
+    withStream: false,
+  });
+  assert.match(of('tls', found)[0]!.text, /^accepted unseen; TLSv1\.2, TLSv1\.3;/);
+  assert.equal(of('root', found)[0]!.verdict, 'ok');
+});
+
+test('a server that says nothing holds nobody longer than asked', async (t) => {
+  const silent = createServer(() => {}).listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  t.after(() => silent.close());
+  const limit = new AbortController();
+  silent.once('connection', () => limit.abort(new Error('interrupted')));
+  const address = `https://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+  await assert.rejects(findings(address, { signal: limit.signal }), /interrupted/);
 });
 
 test('what fails is told under its topic, and the rest is still looked at', async (t) => {
