@@ -48,18 +48,15 @@ export const command = defineCommand({
 
 async function deadLetters(flags: Flags, args: readonly string[]): Promise<void> {
   const { action, ids } = parse(flags, args);
-  const tool = new DeadLetterTool(storeOf((await readConfig(flags)).config, flags.storage), systemClock);
+  const { config } = await readConfig(flags);
+  const tool = new DeadLetterTool(storeOf(config, flags.storage), systemClock);
+  if (flags.queued) return dropQueued(tool, config, action, ids, flags);
   const filter = filterOf(ids, flags);
-  if (flags.queued) {
-    if (action !== 'drop' || flags.exporter === undefined || !flags.yes)
-      throw new UsageError('--queued goes with drop --exporter ID --yes');
-    return print(`${tool.dropQueued(flags.exporter)} dropped`);
-  }
   switch (action) {
     case 'list':
       return list(tool, filter, limitOf(flags.limit), flags.json ?? false);
     case 'show':
-      return show(tool, ids);
+      return show(tool, ids, flags.json ?? false);
     default:
       return change(tool, action, filter, flags);
   }
@@ -86,15 +83,60 @@ function list(tool: DeadLetterTool, filter: DeadLetterFilter, limit: number, jso
   }
 }
 
-function show(tool: DeadLetterTool, ids: readonly number[]): void {
+/** What waits for an exporter is dropped only when nobody will send it any more. */
+function dropQueued(
+  tool: DeadLetterTool,
+  config: AgentConfig,
+  action: string,
+  ids: readonly number[],
+  { exporter, yes, reason, since, json }: Flags,
+): void {
+  if (
+    action !== 'drop' ||
+    exporter === undefined ||
+    !yes ||
+    ids.length > 0 ||
+    reason !== undefined ||
+    since !== undefined
+  )
+    throw new UsageError(
+      '--queued goes with drop --exporter ID --yes, and with nothing else: it drops all that is queued',
+    );
+  if (config.exporters.has(exporter))
+    throw new UsageError(
+      `--queued: exporter "${exporter}" is configured and sends what is queued; it is for one that is not`,
+    );
+  const dropped = tool.dropQueued(exporter);
+  if (json) process.stdout.write(`${JSON.stringify({ version: 1, drop: dropped })}\n`);
+  else print(`${dropped} dropped`);
+}
+
+function show(tool: DeadLetterTool, ids: readonly number[], json: boolean): void {
   const [row] = tool.list({ only: ids[0]! }, 1);
   if (!row) throw new OutbandError('dead_letter_gone', `no dead letter has the id ${ids[0]}`);
-  print(JSON.stringify(summary(row)));
+  const text = otlpJson(row) ?? row.body;
+  if (json) process.stdout.write(`${JSON.stringify({ version: 1, ...summary(row), record: parsed(text) })}\n`);
+  else {
+    print(JSON.stringify(summary(row)));
+    print(text);
+  }
+}
+
+/** Undefined: what is stored is no record any more. */
+function otlpJson({ body, context }: DeadLetterRow): string | undefined {
   try {
-    const record = decodeRecord(row.body, decodeContext(row.context));
-    print(Buffer.from(JsonLogsSerializer.serializeRequest([record])!).toString('utf8'));
+    const record = decodeRecord(body, decodeContext(context));
+    return Buffer.from(JsonLogsSerializer.serializeRequest([record])!).toString('utf8');
   } catch {
-    print(row.body);
+    return undefined;
+  }
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
   }
 }
 

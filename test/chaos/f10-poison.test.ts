@@ -58,6 +58,9 @@ test('the good arrive, the poison is set aside, and an operator decides about it
   assert.ok(isPoison(body.stringValue));
   const uid = attributes.find(({ key }: { key: string }) => key === 'log.record.uid').value.stringValue;
 
+  const whole = (await dlq('show', String(records[0].id), '--json')).json();
+  assert.deepEqual([whole.version, whole.id, whole.record], [1, records[0].id, JSON.parse(shown[1]!)]);
+
   assert.equal((await dlq('drop', String(records[1].id))).stdout, '1 dropped\n');
   assert.equal((await dlq('redrive', '--reason', 'timeout', '--yes')).stdout, '0 matched\n');
   sink.judge = undefined;
@@ -92,6 +95,14 @@ test('wrong usage says what is right, and exits with 2', async (t) => {
     ],
     [['list'], 'no configuration: outband dlq list --config otel-config.yaml'],
     [['list', '--reason', 'rejectd', '--config', config], 'unknown reason "rejectd" (did you mean "rejected"?)'],
+    [
+      ['drop', '--queued', '--exporter', 'otlp_http', '--yes', '--config', config],
+      '--queued: exporter "otlp_http" is configured and sends what is queued; it is for one that is not',
+    ],
+    [
+      ['drop', '--queued', '--exporter', 'old', '--since', '1h', '--yes', '--config', config],
+      '--queued goes with drop --exporter ID --yes, and with nothing else: it drops all that is queued',
+    ],
     [['show', 'x', '--config', config], 'ids are numbers; see outband dlq list'],
   ] as const) {
     const { code, stderr } = await cli(['dlq', ...args]);

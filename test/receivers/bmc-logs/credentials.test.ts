@@ -30,7 +30,7 @@ function scene() {
   });
   credentials.learn('/redfish/v1/SessionService/Sessions');
   const ask = (signal: AbortSignal) => credentials.prove(signal, async () => ({ status: 200 }));
-  const made: LoginAnswer = { status: 201, token: 't', location: '/Sessions/1', body: undefined };
+  const made: LoginAnswer = { status: 201, token: 't', location: '/Sessions/1', body: '' };
   return { credentials, seen, ask, answer: () => answer(made) };
 }
 
