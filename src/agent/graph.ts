@@ -1,5 +1,6 @@
 import type { Component } from '../component/component.ts';
 import type { NextConsumers } from '../component/consumer.ts';
+import { describeError, OutbandError } from '../component/errors.ts';
 import type { ExporterFactory, Signal } from '../component/factory.ts';
 import type { MetricDoc } from '../component/metric-doc.ts';
 import type { AgentConfig, ConfiguredComponent } from '../config/agent-config.ts';
@@ -66,7 +67,7 @@ export class Graph {
   addExtension(config: AgentConfig, key: string): Node {
     const { id, factory, config: settings } = config.extensions.get(key)!;
     const host = this.#hosts.make('extension', key);
-    const component = factory.create({ id, config: settings, host });
+    const component = made(`extension ${key}`, () => factory.create({ id, config: settings, host }));
     this.#running.set(key, component);
     const node = { name: `extension ${key}`, component, host };
     this.extensions.set(key, node);
@@ -81,7 +82,7 @@ export class Graph {
   addExporter(config: AgentConfig, key: string): Node {
     const signals = signalsOf(config, key);
     const host = this.#hosts.make('exporter', key, { 'otelcol.signal': signals.join(',') });
-    const component = exporterOf(config.exporters.get(key)!, signals, host);
+    const component = made(`exporter ${key}`, () => exporterOf(config.exporters.get(key)!, signals, host));
     const node = { name: `exporter ${key}`, component, host };
     this.exporters.set(key, node);
     return node;
@@ -103,8 +104,10 @@ export class Graph {
       const where = { 'otelcol.pipeline.id': key, 'otelcol.signal': spec.signal };
       const host = this.#hosts.make('processor', processor, where);
       const ends = processorEnds(host.meter, host.clock, processor);
-      const component = factory.create({ id, config: settings, host, next: ends.outgoing(next) });
-      processors.push({ name: `processor ${processor} of ${key}`, component, host });
+      const name = `processor ${processor} of ${key}`;
+      const outgoing = ends.outgoing(next);
+      const component = made(name, () => factory.create({ id, config: settings, host, next: outgoing }));
+      processors.push({ name, component, host });
       next = ends.incoming(component);
     }
     const entry = this.pipelines.get(key)?.entry ?? new PipelineEntry(next);
@@ -127,10 +130,20 @@ export class Graph {
       ...(metrics.length > 0 && { metrics: fanOutMetrics(metrics) }),
     };
     const counted = countedReceiver(host.meter, key, next);
-    const component = factory.create({ id, config: settings, host, next: counted });
+    const component = made(`receiver ${key}`, () => factory.create({ id, config: settings, host, next: counted }));
     const node = { name: `receiver ${key}`, component, host };
     this.receivers.set(key, node);
     return node;
+  }
+}
+
+/** Says which component cannot be made. */
+function made<Type>(name: string, create: () => Type): Type {
+  try {
+    return create();
+  } catch (cause) {
+    if (cause instanceof OutbandError) throw cause;
+    throw new OutbandError('start_failed', `${name} cannot be made: ${describeError(cause)}`, { cause });
   }
 }
 

@@ -1,8 +1,14 @@
+import { existsSync } from 'node:fs';
 import { registerHooks } from 'node:module';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 
 /** Of this very program: sources in a checkout, compiled files in a package. */
 export const HOME = new URL('../../', import.meta.url).href;
 const EXTENSION = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
+
+/** Where its package.json is. */
+const PACKAGE = EXTENSION === '.ts' ? HOME : new URL('../', HOME).href;
 
 /** What a plugin may import of the agent, by what stands behind `outband/`. */
 const FOLDERS: Readonly<Record<string, string>> = {
@@ -11,6 +17,14 @@ const FOLDERS: Readonly<Record<string, string>> = {
   processors: 'src/processors',
   extensions: 'src/extensions',
 };
+
+/** A package that is looked for from a directory. */
+const FROM = 'outband-plugin:';
+
+/** What to import for a package that a file in this directory names; only after {@link registerPluginHooks}. */
+export function fromDirectory(name: string, directory: string): string {
+  return FROM + encodeURIComponent(JSON.stringify([name, directory]));
+}
 
 let isRegistered = false;
 
@@ -22,7 +36,8 @@ export function registerPluginHooks(): void {
   if (isRegistered) return;
   isRegistered = true;
   registerHooks({
-    resolve(specifier, context, next) {
+    resolve(asked, asking, next) {
+      const [specifier, context] = lookedFor(asked, asking);
       const own = ownModule(specifier);
       if (own !== undefined) return { url: own.href, shortCircuit: true };
       try {
@@ -40,11 +55,23 @@ export function registerPluginHooks(): void {
   });
 }
 
+function lookedFor<Context>(asked: string, asking: Context): readonly [string, Context] {
+  if (!asked.startsWith(FROM)) return [asked, asking];
+  const [name, directory] = JSON.parse(decodeURIComponent(asked.slice(FROM.length))) as [string, string];
+  return [name, { ...asking, parentURL: pathToFileURL(join(directory, 'plugins')).href }];
+}
+
+/** @throws for what begins with `outband/` and is not part of its API: a copy that a plugin has installed must not take its place */
 function ownModule(specifier: string): URL | undefined {
   if (specifier === 'outband') return new URL(`src/index${EXTENSION}`, HOME);
+  if (!specifier.startsWith('outband/')) return undefined;
+  if (/^outband\/(package|otel-config\.schema)\.json$/.test(specifier))
+    return new URL(specifier.slice('outband/'.length), PACKAGE);
   if (/^outband\/(component|testing)$/.test(specifier))
     return new URL(`src/${specifier.slice('outband/'.length)}/index${EXTENSION}`, HOME);
   const [, kind = '', name] = /^outband\/(\w+)\/([a-z-]+)$/.exec(specifier) ?? [];
   const folder = FOLDERS[kind];
-  return folder === undefined ? undefined : new URL(`${folder}/${name}/index${EXTENSION}`, HOME);
+  const module = folder === undefined ? undefined : new URL(`${folder}/${name}/index${EXTENSION}`, HOME);
+  if (module && existsSync(module)) return module;
+  throw new Error(`"${specifier}" is no part of what outband exports`);
 }

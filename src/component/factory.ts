@@ -13,7 +13,8 @@ export const CONTRACT = 1;
 /** What a pipeline carries. */
 export type Signal = 'logs' | 'metrics';
 /** How much a component may still change, per signal; the Collector's words. */
-export type Stability = 'development' | 'alpha' | 'beta' | 'stable';
+export const STABILITIES = ['development', 'alpha', 'beta', 'stable'] as const;
+export type Stability = (typeof STABILITIES)[number];
 
 /** A setting that names another component, so that the configuration check can find a missing one before start. */
 export interface ExtensionReference {

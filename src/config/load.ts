@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { ErrorCode } from '../component/error-codes.ts';
+import { describeError } from '../component/errors.ts';
 import type { AnyFactory } from '../component/factory.ts';
 import { type ComponentKind, formatComponentId, parseComponentId } from '../component/id.ts';
 import { Secret } from '../component/secret.ts';
@@ -88,7 +89,7 @@ export function loadConfigs(
 
   /** @param as what `at` is called in messages */
   const check = <T>(schema: z.ZodType<T>, settings: unknown, at: Path, as: Path = at): T | undefined => {
-    const result = checkSettings(schema, settings, below(expansion.references, at));
+    const result = checked(schema, settings, below(expansion.references, at));
     if ('value' in result) return result.value;
     for (const { path, part, code, message, subject = path } of result.problems) {
       // What is missing is told where it should stand.
@@ -109,6 +110,9 @@ export function loadConfigs(
 
   if ((root.plugins ?? undefined) !== undefined && kindOf(root.plugins) !== 'slice')
     report(['plugins'], 'value', 'config_value', `expected type 'slice', got '${kindOf(root.plugins)}'`);
+  for (const [index, name] of [root.plugins ?? []].flat().entries())
+    if (typeof name !== 'string')
+      report(['plugins', index], 'value', 'config_value', `expected type 'string', got '${kindOf(name)}'`);
 
   /** Ids that the section names, also those with mistakes inside: a second error about them would only confuse. */
   const named = new Map<ComponentKind, Set<string>>();
@@ -209,11 +213,9 @@ export function pluginsOf(
   const { value, position } = expandAll(inputs);
   const { plugins } = (kindOf(value) === 'map' ? value : {}) as { plugins?: unknown };
   if (!Array.isArray(plugins)) return [];
-  return plugins.map((name, index) => ({
-    name: String(name),
-    file: position(['plugins', index], 'value').file,
-    index,
-  }));
+  return plugins.flatMap((name, index) =>
+    typeof name === 'string' ? [{ name, file: position(['plugins', index], 'value').file, index }] : [],
+  );
 }
 
 /** Of a `service` section with mistakes in it: what of its graph can be read. */
@@ -329,6 +331,20 @@ function textsIn(value: unknown, text: string): string[] {
 
 /** Words that tell nothing of a value. */
 const NOTHING: ReadonlySet<string> = new Set(['true', 'false', 'null', 'undefined']);
+
+/** A schema of a plugin may stumble over what it is given. */
+function checked<T>(
+  schema: z.ZodType<T>,
+  settings: unknown,
+  references: References,
+): ReturnType<typeof checkSettings<T>> {
+  try {
+    return checkSettings(schema, settings, references);
+  } catch (error) {
+    const message = `cannot be checked: ${describeError(error)}`;
+    return { problems: [{ path: [], part: 'value', code: 'config_value', message }] };
+  }
+}
 
 function below(references: References, at: Path): References {
   const inside = new Map<string, Pick<Reference, 'reference' | 'text' | 'unset'>>();

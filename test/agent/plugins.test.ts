@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
+import { loadPlugins } from '../../src/commands/load-plugins.ts';
 import { startAgentProcess } from '../support/agent-process.ts';
 import { cli } from '../support/cli.ts';
 import { temporaryDirectory } from '../support/storage.ts';
@@ -61,7 +62,7 @@ test('what cannot be a plugin is a mistake of its entry, beside all others', asy
   await writeFile(join(folder, 'broken.ts'), 'throw new Error("not today");');
   await writeFile(
     join(folder, 'twin.ts'),
-    `${own}export default defineReceiver({ type: 'bmc_logs', summary: 's', stability: {}, schema: z.strictObject({}), create: () => ({}) });`,
+    `${own}export default defineReceiver({ type: 'bmc_logs', summary: 's', stability: { logs: 'alpha' }, schema: z.strictObject({}), create: () => ({}) });`,
   );
   const factory = (settings: string) =>
     `${own}export default defineReceiver({ summary: 's', schema: z.strictObject({}), create: () => ({}), ${settings} });`;
@@ -117,4 +118,87 @@ service:
     'config.yaml:19:23  exporters::debug::verbosity: must be one of basic, normal, detailed',
     '11 errors in the configuration',
   ]);
+});
+
+test('a package is found as an import finds it, in the directory of the configuration', async (t) => {
+  const folder = await temporaryDirectory(t);
+  const home = join(folder, 'node_modules', 'pk');
+  await mkdir(home, { recursive: true });
+  const exports = { '.': { types: './index.d.ts', import: './index.js' } };
+  await writeFile(join(home, 'package.json'), JSON.stringify({ name: 'pk', type: 'module', exports }));
+  // A copy of outband that the plugin brings takes nobody's place.
+  const copy = join(home, 'node_modules', 'outband');
+  await mkdir(copy, { recursive: true });
+  await writeFile(join(copy, 'package.json'), '{ "name": "outband", "version": "0.0.1", "type": "module" }');
+  await writeFile(
+    join(home, 'index.js'),
+    `import own from 'outband/package.json' with { type: 'json' };
+import { defineReceiver } from 'outband/component';
+import { z } from 'zod';
+export default defineReceiver({ type: 'fine', summary: own.version, stability: { logs: 'alpha' }, schema: z.strictObject({}), create: () => ({}) });`,
+  );
+  await writeFile(
+    join(folder, 'c.yaml'),
+    'plugins: [pk]\nreceivers: { fine: }\nexporters: { debug: }\nservice: { pipelines: { logs: { receivers: [fine], exporters: [debug] } } }\n',
+  );
+  const { stdout, stderr } = await cli(['components', '--json', '--config', join(folder, 'c.yaml')]);
+  const { receivers, buildinfo } = JSON.parse(stdout || stderr);
+  const { module, summary } = receivers.find(({ name }: { name: string }) => name === 'fine');
+  assert.deepEqual([module, summary], ['pk', buildinfo.version]);
+});
+
+test('what stumbles, hangs, or takes a name that is taken is a mistake of its entry', async (t) => {
+  const folder = await temporaryDirectory(t);
+  const own = 'import { defineReceiver, defineExporter } from "outband/component"; import { z } from "zod";\n';
+  const base = "summary: 's', stability: { logs: 'alpha' }, schema: z.strictObject({}), create: () => ({})";
+  const files = {
+    'alias.ts': `${own}export default defineExporter({ type: 'otlphttp', ${base} });`,
+    'steals.ts': `${own}export default defineReceiver({ type: 'mine', aliases: ['bmc_logs'], ${base} });`,
+    'inner.ts': 'import "outband/component/errors";',
+    'schema.ts': `${own}export default defineReceiver({ type: 'old', ${base}, schema: { safeParse: () => ({}) } });`,
+    'word.ts': `${own}export default defineReceiver({ type: 'word', ${base}, stability: { logs: 'gamma' } });`,
+    'hangs.ts': 'await new Promise(() => {});',
+  };
+  for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
+  const entries = Object.keys(files).map((name, index) => ({ name: `./${name}`, file: join(folder, 'c.yaml'), index }));
+  const { mistakes, modules } = await loadPlugins(entries, 500);
+  assert.equal(modules.size, 0);
+  assert.deepEqual(
+    mistakes.map(({ message }) => message.replace(/^cannot load "[^"]+": /, '')),
+    [
+      'exporter "otlphttp" exists already',
+      'receiver "bmc_logs" exists already',
+      '"outband/component/errors" is no part of what outband exports',
+      'receiver "old" has no schema of zod 4; zod 3 does not do',
+      'receiver "word" does not say how stable it is, such as stability: { logs: \'alpha\' }',
+      'its import took longer than 0.5s',
+    ],
+  );
+});
+
+test('a plugin that stumbles over its settings, or cannot be made, is named', async (t) => {
+  const folder = await temporaryDirectory(t);
+  await writeFile(
+    join(folder, 'stumbles.ts'),
+    `import { defineReceiver } from 'outband/component';
+import { z } from 'zod';
+const fail = (what: string) => { throw new Error(what); };
+export default defineReceiver({ type: 'stumbles', summary: 's', stability: { logs: 'alpha' },
+  schema: z.strictObject({ bad: z.boolean().optional() }).refine(({ bad }) => bad ? fail('in the schema') : true),
+  create: () => fail('in the factory') });`,
+  );
+  const validate = async (plugins: string, bad: boolean) => {
+    const text = `plugins: ${plugins}\nreceivers: { stumbles/a: { bad: ${bad} } }\nexporters: { debug: }\nservice: { pipelines: { logs: { receivers: [stumbles/a], exporters: [debug] } } }\n`;
+    await writeFile(join(folder, 'c.yaml'), text);
+    return (await cli(['validate', '--config', 'c.yaml'], { cwd: folder })).stderr.split('\n');
+  };
+  assert.equal(
+    (await validate('[./stumbles.ts]', true))[0],
+    'c.yaml:2:26  receivers::stumbles/a: cannot be checked: in the schema',
+  );
+  assert.equal(
+    (await validate('[./stumbles.ts]', false))[0],
+    'start_failed  receiver stumbles/a cannot be made: in the factory',
+  );
+  assert.equal((await validate('[5]', false))[0], "c.yaml:1:11  plugins::0: expected type 'string', got 'int'");
 });
