@@ -42,7 +42,7 @@ interface FactoryBase<Config> {
    * Extensions that these settings refer to. Called with settings that may still hold mistakes, so that a missing
    * extension is told together with them.
    */
-  references?(config: Partial<Config>): readonly ExtensionReference[];
+  references?(config: Partial<NoInfer<Config>>): readonly ExtensionReference[];
 }
 
 interface CreateOptions<Config> {

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import { loadPlugins } from '../../src/commands/load-plugins.ts';
+import { settle } from '../../src/testing/fake-clock.ts';
 import { startAgentProcess } from '../support/agent-process.ts';
 import { cli } from '../support/cli.ts';
 import { temporaryDirectory } from '../support/storage.ts';
@@ -17,22 +18,28 @@ test('the example is short, and runs wherever it lies, with nothing installed be
   const body = text.replaceAll(/^import [^;]*;\n/gm, '');
   const code = body.split('\n').filter((line) => line.trim() !== '' && !/^\s*\/\//.test(line));
   assert.ok(code.length <= 40, `${code.length} lines`);
-  await copyFile(join(EXAMPLE, 'line-file.ts'), join(folder, 'line-file.ts'));
+  for (const name of ['line-file.ts', 'drop-lines.ts', 'append-lines.ts'])
+    await copyFile(join(EXAMPLE, name), join(folder, name));
   const file = join(folder, 'lines.txt');
   await writeFile(file, 'first\nsecond\n');
   const agent = await startAgentProcess(folder, await readFile(join(EXAMPLE, 'config.yaml'), 'utf8'), {
     LINE_FILE: file,
+    OUT_FILE: join(folder, 'out.txt'),
     STATE_DIRECTORY: join(folder, 'state'),
   });
   t.after(() => agent.kill());
   await agent.line('Everything is ready');
   const output = () => agent.log();
   await agent.line('second');
-  await appendFile(file, 'third\nunfinish');
+  await appendFile(file, 'healthcheck\nthird\nunfinish');
   await agent.line('third');
   assert.ok(!output().includes('unfinish'));
+  const written = () => readFile(join(folder, 'out.txt'), 'utf8');
+  while (!(await written()).includes('third')) await settle();
   agent.process.kill('SIGTERM');
   assert.equal(await agent.ended, 0);
+  assert.equal(await written(), 'first\nsecond\nthird\n');
+  assert.ok(!output().includes('healthcheck'));
 });
 
 test('components and schema know what a configuration brings', async () => {
