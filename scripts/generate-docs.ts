@@ -51,9 +51,8 @@ function service(): string {
 
 /** Every metric there is, and who tells it. `label` is the one that every series of it has beside its own. */
 export function metricsOfAll() {
-  const ofComponents = builtins.flatMap(({ kind, type, metrics: list = [] }) =>
-    // There is one scheduler; its series do not say which.
-    list.map((doc) => ({ doc, by: `${kind} \`${type}\``, label: type === 'scheduler' ? '' : kind })),
+  const ofComponents = builtins.flatMap((factory) =>
+    (factory.metrics ?? []).map((doc) => ({ doc, by: `${factory.kind} \`${factory.type}\``, label: labelOf(factory) })),
   );
   return [
     ...AGENT_METRICS.map((doc) => ({ doc, by: 'the agent', label: '' })),
@@ -62,6 +61,11 @@ export function metricsOfAll() {
     ...PROCESSOR_METRICS.map((doc) => ({ doc, by: 'every processor', label: 'processor' })),
     ...EXPORTER_METRICS.map((doc) => ({ doc, by: 'every exporter', label: 'exporter' })),
   ];
+}
+
+/** There is one scheduler; its series do not say which. */
+function labelOf({ kind, type }: AnyFactory): string {
+  return type === 'scheduler' ? '' : kind;
 }
 
 /** Every metric there is, by its name on the page. */
@@ -138,12 +142,14 @@ function example({ kind, type, example: text = '' }: AnyFactory): string {
 
 function metrics(factory: AnyFactory): string {
   const { kind, metrics: own = [] } = factory;
-  const rows = [...own, ...(isQueued(factory) ? EXPORTER_METRICS : [])].map(
+  const ofKind = { receiver: RECEIVER_METRICS, processor: PROCESSOR_METRICS, exporter: [], extension: [] }[kind];
+  const rows = [...own, ...ofKind, ...(isQueued(factory) ? EXPORTER_METRICS : [])].map(
     ({ name, kind: instrument, unit, attributes, description }) =>
       `| \`${name}\` | ${instrument}, ${unit} | ${attributes.join(', ') || '-'} | ${description} |`,
   );
   if (rows.length === 0) return '';
-  return `\n## Metrics\n\nEach also carries the attribute \`${kind}\`.\n\n| Metric | Kind, unit | Attributes | Meaning |\n|---|---|---|---|\n${rows.join('\n')}\n`;
+  const also = labelOf(factory) === '' ? '' : `Each also carries the attribute \`${kind}\`.\n\n`;
+  return `\n## Metrics\n\n${also}| Metric | Kind, unit | Attributes | Meaning |\n|---|---|---|---|\n${rows.join('\n')}\n`;
 }
 
 function settings(list: ReturnType<typeof describeSettings>): string {

@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { ErrorCode } from '../component/error-codes.ts';
 import { pathKey, type Reference } from './references.ts';
 import { kindOf } from './schema/values.ts';
+import { wrappedBy } from './schema-nodes.ts';
 import { nearest, suggest } from './suggest.ts';
 import type { Path } from './yaml-file.ts';
 
@@ -191,12 +192,8 @@ function nodesAt(schema: z.ZodType, path: Path, inside = false): readonly z.core
   while (node) {
     nodes.push(node);
     const def: z.core.$ZodTypes['_zod']['def'] = node._zod.def;
-    let inner: z.core.$ZodType | undefined;
-    if (def.type === 'pipe') {
-      // Settings that are made ready before they are looked at have their form behind that.
-      inner = (def.in as z.core.$ZodTypes)._zod.def.type === 'transform' ? def.out : def.in;
-    } else if ('innerType' in def) inner = def.innerType;
-    else {
+    let inner: z.core.$ZodType | undefined = wrappedBy(node);
+    if (!inner) {
       const step = rest.shift();
       if (step === undefined && !(inside && (def.type === 'array' || def.type === 'record'))) return nodes;
       nodes = [];

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { wrappedBy } from './schema-nodes.ts';
 
 /** One setting, for the manual. */
 export interface SettingDoc {
@@ -20,10 +21,14 @@ export interface SettingDoc {
 /** Types whose values are quantities. */
 const QUANTITIES = ['int', 'float64', 'number', 'duration', 'size'];
 
-/** Lists the settings of a schema, in the order in which it holds them. Sections stand before what is in them. */
+/**
+ * Lists the settings of a schema, in the order in which it holds them. Sections stand before what is in them; `*` stands for a name of one's
+ * own.
+ */
 export function describeSettings(schema: z.ZodType, prefix = ''): SettingDoc[] {
   const { def } = unwrap(schema);
   if (def.type === 'array') return describeSettings(def.element as z.ZodType, `${prefix}[]`);
+  if (def.type === 'record') return describeSettings(def.valueType as z.ZodType, `${prefix}.*`);
   if (def.type !== 'object') return [];
   return Object.entries(def.shape).flatMap(([key, field]) => {
     const path = prefix === '' ? key : `${prefix}.${key}`;
@@ -58,15 +63,14 @@ function unwrap(schema: z.ZodType): Unwrapped {
     // What is further out was said last.
     Object.assign(said, { ...node.meta(), ...said });
     const { def } = (node as unknown as z.core.$ZodTypes)._zod;
-    if (def.type === 'prefault' || def.type === 'default') {
-      required = false;
-      fallback ??= asWritten(def.defaultValue);
-    } else if (def.type === 'optional') required = false;
-    else if (def.type !== 'pipe') {
+    if (def.type === 'prefault' || def.type === 'default') fallback ??= asWritten(def.defaultValue);
+    if (['prefault', 'default', 'optional'].includes(def.type)) required = false;
+    const inner = wrappedBy(node as unknown as z.core.$ZodTypes);
+    if (!inner) {
       const { type, unit, since, description } = said;
       return { def, type, unit, since, description, default: fallback, required };
     }
-    node = (def.type === 'pipe' ? def.in : def.innerType) as z.ZodType;
+    node = inner as unknown as z.ZodType;
   }
 }
 
@@ -83,7 +87,14 @@ function typeName(def: Unwrapped['def']): string {
       .join(', ');
   const inner = def.type === 'record' ? def.valueType : def.type === 'array' ? def.element : undefined;
   const of = inner ? unwrap(inner as z.ZodType) : undefined;
-  const what = of && of.def.type !== 'object' && of.def.type !== 'unknown' ? ` of ${of.type ?? typeName(of.def)}` : '';
+  const unit = of?.unit === undefined ? '' : ` (${of.unit})`;
+  const isPlain = of && of.def.type !== 'object' && of.def.type !== 'unknown';
+  const what = isPlain ? ` of ${of.type ?? typeName(of.def)}${unit}` : '';
+  if (def.type === 'union')
+    return def.options
+      .map((option) => unwrap(option as z.ZodType))
+      .map((option) => option.type ?? typeName(option.def))
+      .join(' or ');
   const names: Partial<Record<string, string>> = {
     object: 'section',
     record: `map${what}`,

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { wrappedBy } from './schema-nodes.ts';
 
 /** A value as it was written, with the defaults of its schema, as one would write them, where it says nothing. */
 export function fillDefaults(schema: z.ZodType, written: unknown): unknown {
@@ -19,7 +20,8 @@ function unwrap(schema: z.ZodType): { readonly def: z.core.$ZodTypes['_zod']['de
   for (;;) {
     const { def } = node._zod;
     if (def.type === 'prefault' || def.type === 'default') fallback ??= def.defaultValue;
-    else if (def.type !== 'optional' && def.type !== 'pipe') return { def, fallback };
-    node = (def.type === 'pipe' ? def.in : def.innerType) as z.core.$ZodTypes;
+    const inner = wrappedBy(node);
+    if (!inner) return { def, fallback };
+    node = inner;
   }
 }

@@ -35,7 +35,10 @@ test('every setting says what it means, a number in which unit, and a zero what 
     [],
   );
   assert.deepEqual(
-    settingsThat(({ type, unit }) => type === 'number' || (/^(int|float64)$/.test(type) && unit === undefined)),
+    settingsThat(
+      ({ type, unit }) =>
+        /^number$|of (int|float64|number)(?! \()/.test(type) || (/^(int|float64)$/.test(type) && unit === undefined),
+    ),
     [],
   );
   assert.deepEqual(

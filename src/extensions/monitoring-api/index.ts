@@ -35,8 +35,8 @@ const auth = z
         .describe('File with one token per line, optional `name:` before it; read again when it changes.'),
       session_idle: duration({ positive: false })
         .prefault('1h')
-        .describe('A login ends when it is not used for so long.'),
-      session_max: duration({ positive: false }).prefault('12h').describe('A login ends after this time.'),
+        .describe('A login ends when it is not used for so long; above 0.'),
+      session_max: duration({ positive: false }).prefault('12h').describe('A login ends after this time; above 0.'),
     }),
   )
   .meta({ alsoWord: 'none' });

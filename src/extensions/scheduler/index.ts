@@ -48,6 +48,7 @@ const schema = z
           .describe('Runs in flight at once; the others wait in order of their due time.'),
         per_type: z
           .record(z.string(), z.unknown())
+          .meta({ type: 'map of int (runs)' })
           .prefault({})
           .describe('As `max`, for the targets of one type; a type at its limit holds up no other.'),
       })
