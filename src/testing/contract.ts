@@ -19,6 +19,17 @@ export interface ContractOptions {
   readonly patienceMs?: number;
 }
 
+const LISTENED_TO = [
+  'SIGINT',
+  'SIGTERM',
+  'SIGHUP',
+  'exit',
+  'beforeExit',
+  'uncaughtException',
+  'unhandledRejection',
+  'warning',
+];
+
 /** Ways to wait that end in a failure when it takes too long. */
 export function patient({ patienceMs = 10_000 }: ContractOptions) {
   /** Lets work go on until something holds. @param turn called again and again, such as to move a clock */
@@ -60,33 +71,47 @@ export function patient({ patienceMs = 10_000 }: ContractOptions) {
   };
 }
 
-/** A meter that notes the names of the instruments that are made with it. */
-export function notingMeter(): { readonly meter: Meter; readonly names: ReadonlySet<string> } {
-  const names = new Set<string>();
+/** What was made with a meter: kind and unit, by name. */
+export type Instruments = ReadonlyMap<string, string>;
+
+/** A meter that notes the instruments that are made with it. */
+export function notingMeter(): { readonly meter: Meter; readonly made: Instruments } {
+  const made = new Map<string, string>();
   const meter = testMetrics().provider.getMeter('contract');
   const noting = new Proxy(meter, {
     get: (target, key) => {
       const member = Reflect.get(target, key);
       if (typeof member !== 'function') return member;
       if (!String(key).startsWith('create')) return member.bind(target);
-      return (name: string, ...rest: unknown[]) => {
-        names.add(name);
-        return member.call(target, name, ...rest);
+      return (name: string, options: { readonly unit?: string } = {}) => {
+        made.set(name, `${kindMadeBy(String(key))}, ${options.unit ?? 'no unit'}`);
+        return member.call(target, name, options);
       };
     },
   });
-  return { meter: noting, names };
+  return { meter: noting, made };
 }
 
-/** @param made names of the instruments that a component has made */
-export function sameMetrics(made: ReadonlySet<string>, declared: readonly MetricDoc[] = []): void {
-  const names = [...new Set(declared.map(({ name }) => name))].sort();
-  assert.deepEqual([...made].sort(), names, 'what was made differs from `metrics` of the factory');
+/** `createObservableUpDownCounter` makes an `updown`. */
+function kindMadeBy(method: string): string {
+  const kind = method.replace(/^create(Observable)?/, '').toLowerCase();
+  return kind === 'updowncounter' ? 'updown' : kind;
 }
 
-/** What holds the process up, by kind. What passes by itself is left out. */
+/** Names, kinds and units must be the declared ones. */
+export function sameMetrics(made: Instruments, declared: readonly MetricDoc[] = []): void {
+  const wanted = new Map(declared.map(({ name, kind, unit }) => [name, `${kind}, ${unit}`]));
+  const sorted = (list: Instruments) => Object.fromEntries([...list].sort());
+  assert.deepEqual(sorted(made), sorted(wanted), 'what was made differs from `metrics` of the factory');
+}
+
+/** What holds the process up, by kind, and who listens to it. What passes by itself is left out. */
 function resources(): Map<string, number> {
   const passing = /^(Immediate|TickObject|CloseReq|TTYWrap|PipeWrap|FSReqCallback|FSReqPromise|TCPConnectWrap)$/;
   const kinds = process.getActiveResourcesInfo().filter((kind) => !passing.test(kind));
-  return new Map([...Map.groupBy(kinds, (kind) => kind)].map(([kind, all]) => [kind, all.length]));
+  const listeners = LISTENED_TO.map((event) => [`listener of ${event}`, process.listenerCount(event)] as const);
+  return new Map([
+    ...[...Map.groupBy(kinds, (kind) => kind)].map(([kind, all]) => [kind, all.length] as const),
+    ...listeners,
+  ]);
 }

@@ -29,13 +29,13 @@ export function exporterRules(options: ExporterContractOptions): Rules {
   const { settles, leavesNothing } = patient(options);
   const never = new AbortController().signal;
   const scene = async (t: TestContext, makeSettings = settings) => {
-    const { meter, names } = notingMeter();
+    const { meter, made } = notingMeter();
     const host = testHost({ meter });
     const id = { type: factory.type, name: '' };
     const sender = factory.create({ id, config: factory.schema.parse(await makeSettings(t)), host });
     t.after(() => void sender.shutdown?.(AbortSignal.abort()).catch(() => {}));
     return {
-      ...{ sender, names },
+      ...{ sender, made },
       start: async () => sender.start?.(host),
       stop: () => settles('shutdown ends', sender.shutdown?.(never) ?? Promise.resolve()),
     };
@@ -89,10 +89,10 @@ export function exporterRules(options: ExporterContractOptions): Rules {
     },
 
     'makes the metrics that it declares, and no others': async (t) => {
-      const { sender, start, names } = await scene(t);
+      const { sender, start, made } = await scene(t);
       await start();
       await sender.sendLogs!([record('a')], { signal: never });
-      sameMetrics(names, factory.metrics);
+      sameMetrics(made, factory.metrics);
     },
 
     'leaves nothing behind': async (t) => {

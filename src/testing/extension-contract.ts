@@ -23,7 +23,7 @@ export function extensionRules(options: ExtensionContractOptions): Rules {
   const { settles, leavesNothing } = patient(options);
   const never = new AbortController().signal;
   const scene = async (t: TestContext) => {
-    const { meter, names } = notingMeter();
+    const { meter, made } = notingMeter();
     const { extension: scheduler } = await virtualScheduler({});
     t.after(() => scheduler.shutdown(AbortSignal.abort()));
     const host = testHost({ meter, scheduler, storage: memoryStorage() });
@@ -31,7 +31,7 @@ export function extensionRules(options: ExtensionContractOptions): Rules {
     const extension = factory.create({ id, config: factory.schema.parse(await settings(t)), host });
     t.after(() => void extension.shutdown(AbortSignal.abort()).catch(() => {}));
     return {
-      ...{ extension, host, names },
+      ...{ extension, host, made },
       start: () => settles('start ends', extension.start(host)),
       stop: () => settles('shutdown ends', extension.shutdown(never)),
     };
@@ -58,9 +58,9 @@ export function extensionRules(options: ExtensionContractOptions): Rules {
     },
 
     'makes the metrics that it declares, and no others': async (t) => {
-      const { start, names } = await scene(t);
+      const { start, made } = await scene(t);
       await start();
-      sameMetrics(names, factory.metrics);
+      sameMetrics(made, factory.metrics);
     },
 
     'leaves nothing behind': async (t) => {

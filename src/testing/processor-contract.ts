@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
-import { PermanentError, RetryableError } from '../component/errors.ts';
+import { type OutbandError, PermanentError, RetryableError } from '../component/errors.ts';
 import type { ProcessorFactory } from '../component/factory.ts';
 import { type ContractOptions, notingMeter, patient, type Rules, register, sameMetrics } from './contract.ts';
 import { TestConsumer } from './fakes.ts';
@@ -25,15 +25,16 @@ export function processorRules(options: ProcessorContractOptions): Rules {
   const never = new AbortController().signal;
   const scene = (t: TestContext) => {
     const next = new TestConsumer();
-    const { meter, names } = notingMeter();
+    const { meter, made } = notingMeter();
     const host = testHost({ meter });
     const id = { type: factory.type, name: '' };
     const processor = factory.create({ id, config: factory.schema.parse(settings), host, next: { logs: next } });
     t.after(() => void processor.shutdown(AbortSignal.abort()).catch(() => {}));
     return {
-      ...{ next, names },
+      ...{ next, made },
       start: () => settles('start ends', processor.start(host)),
       stop: () => settles('shutdown ends', processor.shutdown(never)),
+      shutDown: (signal: AbortSignal) => processor.shutdown(signal),
       give: (...bodies: string[]) => processor.logs?.consumeLogs(batch(...bodies), { signal: never }),
       consumer: processor.logs!,
     };
@@ -83,7 +84,10 @@ export function processorRules(options: ProcessorContractOptions): Rules {
       const one = batch('a');
       for (const error of [new RetryableError('queue_full', 'later'), new PermanentError('export_rejected', 'never')]) {
         next.answer = () => Promise.reject(error);
-        await assert.rejects(consumer.consumeLogs(one, { signal: never }), (told) => told instanceof error.constructor);
+        await assert.rejects(
+          consumer.consumeLogs(one, { signal: never }),
+          (told) => told instanceof error.constructor && (told as OutbandError).code === error.code,
+        );
       }
       next.answer = () => {};
       await consumer.consumeLogs(one, { signal: never });
@@ -104,11 +108,35 @@ export function processorRules(options: ProcessorContractOptions): Rules {
       await until('the signal of that call aborts', () => next.contexts[0]!.signal.aborted);
     },
 
+    'stops while what is behind it takes nothing': async (t) => {
+      const { start, consumer, next, shutDown } = scene(t);
+      await start();
+      next.answer = (_, { signal }) =>
+        new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+      const caller = new AbortController();
+      t.after(() => caller.abort());
+      consumer.consumeLogs(batch('a'), { signal: caller.signal }).catch(() => {});
+      await until('it calls what is behind it', () => next.contexts.length > 0);
+      await settles('shutdown ends: who asked will give up by itself', shutDown(AbortSignal.abort()));
+    },
+
+    'says where records came from, as it was told': async (t) => {
+      const { start, consumer, next } = scene(t);
+      await start();
+      const one = batch('a');
+      let origin: unknown;
+      next.answer = (_call, _context, passed) => {
+        origin = passed?.origin;
+      };
+      await consumer.consumeLogs(one, { signal: never });
+      assert.deepEqual(origin, one.origin);
+    },
+
     'makes the metrics that it declares, and no others': async (t) => {
-      const { start, give, names } = scene(t);
+      const { start, give, made } = scene(t);
       await start();
       await give('a');
-      sameMetrics(names, factory.metrics);
+      sameMetrics(made, factory.metrics);
     },
 
     'leaves nothing behind': async (t) => {

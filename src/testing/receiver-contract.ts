@@ -50,7 +50,7 @@ export function receiverRules(options: ReceiverContractOptions): Rules {
     const clock = kind === 'fake' ? new FakeClock() : undefined;
     const time: Clock = clock ?? systemClock;
     const storage = memoryStorage();
-    const { meter, names } = notingMeter();
+    const { meter, made } = notingMeter();
     const consumer = new TestConsumer();
     const turn = async () => {
       await clock?.advance(TURN_MS);
@@ -85,7 +85,7 @@ export function receiverRules(options: ReceiverContractOptions): Rules {
     const rest = async () => {
       for (let n = 0; n < RESTING_TURNS; n++) await turn();
     };
-    return { source, clock, consumer, names, make, arrived, turn, rest };
+    return { source, clock, consumer, made, make, arrived, turn, rest };
   };
 
   /** A receiver whose pipeline neither takes nor refuses what it offers. */
@@ -128,8 +128,14 @@ export function receiverRules(options: ReceiverContractOptions): Rules {
       };
       const one = await make();
       await one.start();
-      for (let n = 0; n < 2; n++) await arrived(await source.add(3), LOST);
+      const bodies: string[] = [];
+      for (let n = 0; n < 2; n++) {
+        const more = await source.add(3);
+        bodies.push(...more);
+        await arrived(more, LOST);
+      }
       await one.stop();
+      assert.deepEqual([...consumer.bodies].sort(), bodies.sort(), 'what was taken came again');
     },
 
     'passes on when what it offered will never be taken': async (t) => {
@@ -182,11 +188,19 @@ export function receiverRules(options: ReceiverContractOptions): Rules {
       const bodies = await source.add(3);
       await until('it offers what its source has', () => refused > 0, turn);
       await first.stop(AbortSignal.abort());
-      consumer.answer = () => {};
+      // Neither past what it took back itself.
+      consumer.answer = (_, { signal }) => hang(signal);
+      const offers = consumer.contexts.length;
       const second = await make();
       await second.start();
+      await until('it offers again', () => consumer.contexts.length > offers, turn);
+      second.receiver.shutdown(AbortSignal.abort()).catch(() => {});
+      await turn();
+      consumer.answer = () => {};
+      const third = await make();
+      await third.start();
       await arrived(bodies, LOST);
-      await second.stop();
+      await third.stop();
     },
 
     'sends nothing again that was taken': async (t) => {
@@ -254,12 +268,12 @@ export function receiverRules(options: ReceiverContractOptions): Rules {
     },
 
     'makes the metrics that it declares, and no others': async (t) => {
-      const { source, make, arrived, names } = await scene(t);
+      const { source, make, arrived, made } = await scene(t);
       const one = await make();
       await one.start();
       await arrived(await source.add(3));
       await one.stop();
-      sameMetrics(names, factory.metrics);
+      sameMetrics(made, factory.metrics);
     },
 
     'leaves nothing behind': async (t) => {
