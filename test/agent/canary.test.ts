@@ -34,6 +34,7 @@ const PLACES = [
   'exporter otlp_http tls.key_pem',
   'extension basic_auth client_auth.password',
   'extension bearer_token_auth token',
+  'extension monitoring_api auth.tokens[].token',
   'service telemetry.logs.processors[].batch.exporter.otlp.headers',
   'service telemetry.metrics.readers[].periodic.exporter.otlp.headers',
 ];

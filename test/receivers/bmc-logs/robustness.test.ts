@@ -181,7 +181,7 @@ sse: { initial_backoff: 10ms, max_backoff: 20ms }`,
 });
 
 test('the address of a discovery is told without what it holds of secrets', async () => {
-  const url = 'http://ops:hunter2@127.0.0.1:1/list?token=hunter3';
+  const url = 'http://127.0.0.1:1/list?token=hunter3';
   const { read, lines } = await sourcesOf({ http_discovery: [{ url }] });
   await read();
   const [line] = lines('a source of endpoints cannot be used, and there is no earlier list of it');
