@@ -3,6 +3,7 @@ import { OutbandError } from './component/errors.ts';
 import { VERSION } from './component/version.ts';
 import { ConfigError } from './config/problem.ts';
 import { suggest } from './config/suggest.ts';
+import { escapeForTerminal } from './telemetry/escape.ts';
 
 interface Entry {
   readonly summary: string;
@@ -146,7 +147,7 @@ function explain(error: unknown): string {
     // Nobody foresaw that one: its author wants to know where it was. What the system answered says enough.
     const isUnforeseen = code === 'start_failed' && cause instanceof Error && !('errno' in cause);
     const stack = isUnforeseen ? `\n${cause.stack}` : '';
-    return `${code}  ${message}${hint ? `; ${hint}` : ''}${stack}`;
+    return `${escapeForTerminal(`${code}  ${message}${hint ? `; ${hint}` : ''}`)}${stack}`;
   }
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

@@ -20,7 +20,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   // A thread's entry, like a main: it has no host that could bring it the time.
   'src/extensions/file-storage/worker.ts': ['src/component', 'src/platform'],
   'src/builtins.ts': ['component', 'src/component'],
-  'src/command-line.ts': [...['src/commands', 'src/commands/dlq.ts', 'src/component', 'src/config']],
+  'src/command-line.ts': [...['src/commands', 'src/commands/dlq.ts', 'src/component', 'src/config', 'src/telemetry']],
   'src/commands': [
     ...['src/agent', 'src/builtins.ts', 'src/component', 'src/config', 'src/config/schema', 'src/platform'],
     'src/telemetry',
