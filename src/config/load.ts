@@ -7,6 +7,7 @@ import { Secret } from '../component/secret.ts';
 import type { AgentConfig, ConfiguredComponent, PipelineConfig } from './agent-config.ts';
 import { checkReferences } from './check-references.ts';
 import { checkSettings, isHeader, type References, valueAt } from './check-settings.ts';
+import { shownPath, withoutValues } from './hide-values.ts';
 import { mergeValues, ownerOf } from './merge.ts';
 import { formatProblem, type Problem } from './problem.ts';
 import { type Expansion, expandReferences, pathKey, type Reference, type ReferenceSource } from './references.ts';
@@ -281,56 +282,6 @@ function limitersBehindOthers(pipelines: readonly PipelineConfig[]): { path: Pat
     ),
   );
 }
-
-/** A path ends where a reference brought what is further in: those keys are its value. */
-function shownPath(path: Path, references: ReadonlyMap<string, Reference>): string {
-  const depth = path.findIndex((_, index) => references.has(pathKey(path.slice(0, index + 1))));
-  return (depth < 0 ? path : path.slice(0, depth + 1)).join('::');
-}
-
-/** Shorter texts are no secrets, and stand in any sentence. */
-const SECRET_CHARS = 4;
-
-/** A message never repeats a value that came by reference, here or elsewhere in the configuration: it may be a secret. */
-function withoutValues(message: string, path: Path, references: ReadonlyMap<string, Reference>, root: unknown): string {
-  const depths = path.map((_, index) => path.slice(0, path.length - index));
-  const own = depths.find((one) => references.get(pathKey(one))?.text !== undefined);
-  const { reference } = (own && references.get(pathKey(own))) ?? {};
-  let shown = message;
-  if (own && reference !== undefined) {
-    // What the rules print of a value stands in quotes, or behind "got".
-    shown = shown.replace(/ \(did you mean ".*"\?\)/s, '').replace(/\bgot (?!').*/s, `got ${reference}`);
-    for (const text of textsIn(valueAt(root, own), references.get(pathKey(own))!.text!))
-      for (const form of [JSON.stringify(text), `"${text}"`, `keys: ${text}`, `value ${text}`, `\`${text}`])
-        shown = shown.replaceAll(form, form.replace(form.startsWith('"') ? form : text, reference));
-  }
-  // A rule may name another setting, and what it says.
-  for (const [key, { reference: other, text }] of references) {
-    const at = JSON.parse(key) as Path;
-    const isInside = path.every((step, depth) => at[depth] === step);
-    const texts = text === undefined ? [] : textsIn(valueAt(root, at), text);
-    for (const one of texts.filter(({ length }) => isInside || length >= SECRET_CHARS))
-      for (const form of [JSON.stringify(one), `"${one}"`, `(${one})`, `got ${one}`])
-        shown = shown.replaceAll(form, form.startsWith('"') ? other : form.replace(one, other));
-  }
-  return reference === undefined || shown.includes(reference) ? shown : `${shown} (from ${reference})`;
-}
-
-/** A text, what YAML makes of it, and every key and value in that; the longest first. */
-function textsIn(value: unknown, text: string): string[] {
-  const found = new Set([text]);
-  const walk = (node: unknown): void => {
-    if (typeof node !== 'object' || node === null) return void found.add(String(node));
-    if (!Array.isArray(node)) for (const key of Object.keys(node)) found.add(key);
-    found.add(JSON.stringify(node));
-    Object.values(node).forEach(walk);
-  };
-  walk(value);
-  return [...found].filter((one) => one !== '' && !NOTHING.has(one)).sort((a, b) => b.length - a.length);
-}
-
-/** Words that tell nothing of a value. */
-const NOTHING: ReadonlySet<string> = new Set(['true', 'false', 'null', 'undefined']);
 
 /** A schema of a plugin may stumble over what it is given. */
 function checked<T>(
