@@ -201,3 +201,27 @@ test('a stop starts nothing more, waits for runs, and leaves no timer', async ()
   await clock.advance(10 * MINUTE);
   assert.equal(starts.length, 1);
 });
+
+test('a target that fails for a day is a line when it begins, one per hour, and one when it is over', async () => {
+  const { clock, extension, host } = await virtualScheduler({
+    settings: { breaker: { base_delay: '20m', max_delay: '20m' }, dead_letter: { max_retry_attempts: 100 } },
+  });
+  let isAway = true;
+  extension.register(
+    {
+      ...{ type: 'bmc', name: 'a', connection: 'a' },
+      run: async () => {
+        if (isAway) throw new Error('away');
+        return {};
+      },
+    },
+    { interval: MINUTE },
+  );
+  await clock.advance(24 * 60 * MINUTE);
+  isAway = false;
+  await clock.advance(30 * MINUTE);
+  const told = host.lines.filter(({ level }) => level !== 'debug').map(({ message }) => message);
+  const reminders = told.filter((message) => message === 'target still fails').length;
+  assert.ok(reminders >= 17 && reminders <= 24, `${reminders} reminders`);
+  assert.equal(told.filter((message) => message === 'breaker moved').length, 2);
+});

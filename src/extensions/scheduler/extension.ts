@@ -21,6 +21,8 @@ import { Targets } from './targets.ts';
 const SAVE_INTERVAL_MS = 10_000;
 /** A dispatcher that looks this late is told as not well. */
 const LATE_TICK_MS = 5_000;
+/** A target that goes on failing is told of so often. */
+const REMINDER_MS = 3_600_000;
 
 /** The scheduler as an extension: its life, its status, and what can be seen of it. What it does is in {@link Targets}. */
 export class SchedulerExtension implements Component, Scheduler {
@@ -32,6 +34,8 @@ export class SchedulerExtension implements Component, Scheduler {
   readonly #targets: Targets;
   readonly #instruments: Instruments;
   readonly #listeners = new Set<(event: TransitionEvent) => void>();
+  /** When a target that fails was last told of, by its key; milliseconds. */
+  readonly #toldAt = new Map<string, number>();
   #stopping: Promise<void> | undefined;
 
   constructor(config: SchedulerConfig, host: Host) {
@@ -127,9 +131,12 @@ export class SchedulerExtension implements Component, Scheduler {
     if (event.kind === 'parked') logger.warn('target parked', { ...fields, reason: event.reason });
     else if (event.kind === 'released') logger.info('target released', fields);
     else {
-      // One line when it begins, one when it is over; the trials between them are for those who look closely.
+      // One line when it begins, one when it is over, one per hour; the trials between them are for those who look closely.
       const isNews = event.from === 'closed' || event.to === 'closed';
-      logger[isNews ? 'info' : 'debug']('breaker moved', { ...fields, from: event.from, to: event.to });
+      if (!isNews && event.to === 'open' && this.#isDue(event.key)) logger.info('target still fails', fields);
+      else logger[isNews ? 'info' : 'debug']('breaker moved', { ...fields, from: event.from, to: event.to });
+      if (isNews) this.#toldAt.set(event.key, this.#clock.now());
+      if (event.to === 'closed') this.#toldAt.delete(event.key);
     }
     for (const listener of this.#listeners) {
       try {
@@ -138,6 +145,17 @@ export class SchedulerExtension implements Component, Scheduler {
         logger.error('a listener for transitions failed', { error });
       }
     }
+  }
+
+  /** Whether a target was not told of for an hour. */
+  #isDue(key: string): boolean {
+    const now = this.#clock.now();
+    const last = this.#toldAt.get(key);
+    if (last !== undefined && now - last < REMINDER_MS) return false;
+    this.#toldAt.set(key, now);
+    for (const other of this.#toldAt.keys())
+      if (this.#targets.registry.rowOf(other) === undefined) this.#toldAt.delete(other);
+    return last !== undefined;
   }
 
   /** One dead target of thousands is no news about the scheduler; half of them are. */
