@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
-import type { Agent, Trouble } from '../agent/agent.ts';
+import type { Agent } from '../agent/agent.ts';
+import type { Trouble } from '../agent/lives.ts';
 import type { Logger } from '../component/component.ts';
 import type { MetricDoc } from '../component/metric-doc.ts';
 import { publicMessage } from '../component/public-message.ts';
