@@ -147,7 +147,7 @@ export function wrongType(expected: string) {
 export function kindOf(value: unknown): string {
   if (value === null || value === undefined) return 'nil';
   if (Array.isArray(value)) return 'slice';
-  if (typeof value === 'number') return Number.isInteger(value) ? 'int' : 'float64';
+  if (typeof value === 'number') return Number.isSafeInteger(value) ? 'int' : 'float64';
   if (typeof value === 'boolean') return 'bool';
   if (typeof value === 'object') return 'map';
   return typeof value;
