@@ -256,7 +256,7 @@ export class SignalPipeline<Batch, Value> {
     if (this.#stored)
       host.logger.info(`queue is durable: ${this.#stored.location}`, { ...signal, queued, dead_letters: deadLetters });
     else if (waitForResult)
-      host.logger.info('queue is in memory: a record is acknowledged to its source when the backend took it', signal);
+      host.logger.info('no queue to lose: a record is acknowledged to its source when the backend took it', signal);
     else host.logger.info(`queue is in memory: at most ${queueSize} ${sizer} are lost if this process dies`, signal);
   }
 }
