@@ -130,12 +130,12 @@ class RunningAgent implements Agent {
   async #reload(after: AgentConfig): Promise<Reloaded> {
     if (this.#lives.isEnding) return { replaced: [], removed: [], kept: [], down: [] };
     checkFactories(after);
-    const { reloaded, inForce } = await reload({
+    const { reloaded, inForce, amiss } = await reload({
       ...{ before: this.#config, after, amiss: this.#amiss },
       ...{ graph: this.#graph, hosts: this.#hosts, lives: this.#lives },
     });
     this.#config = inForce;
-    this.#amiss = new Set([...reloaded.kept, ...reloaded.down].map(({ name }) => name));
+    this.#amiss = amiss;
     return reloaded;
   }
 

@@ -28,6 +28,8 @@ export interface Node<Type extends Component = Component> {
 
 interface Pipeline {
   readonly entry: PipelineEntry;
+  /** A pipeline that is new and could not start: receivers do without it. */
+  isDown: boolean;
   /** In the order of the pipeline. */
   readonly processors: readonly Node[];
 }
@@ -54,7 +56,8 @@ export class Graph {
   addAll(config: AgentConfig): void {
     for (const key of extensionOrder(config)) this.addExtension(config, key);
     for (const key of used(config, 'exporters')) this.addExporter(config, key);
-    for (const { key } of config.pipelines) this.addPipeline(config, key);
+    // Receivers start last: nobody comes before everything behind the entries has started.
+    for (const { key } of config.pipelines) this.addPipeline(config, key).open();
     for (const key of used(config, 'receivers')) this.addReceiver(config, key);
   }
 
@@ -89,13 +92,20 @@ export class Graph {
   }
 
   /**
-   * Makes the processors of a pipeline, and points its entry at the first of them. An entry that is there already stays, and whoever waits
-   * at it goes on only when `open` is called.
-   * @returns the processors, in start order, and what opens the entry
+   * Makes the processors of a pipeline. An entry that is there already stays, and whoever waits at it goes on only when `open` is called.
+   * @param runs whether an exporter has started: the pipeline does without those that have not, unless none has
+   * @returns the processors, in start order, and what points the entry at the first of them
    */
-  addPipeline(config: AgentConfig, key: string): { readonly processors: readonly Node[]; readonly open: () => void } {
+  addPipeline(
+    config: AgentConfig,
+    key: string,
+    runs: (exporter: Node) => boolean = () => true,
+  ): { readonly processors: readonly Node[]; readonly open: () => void } {
     const spec = config.pipelines.find((pipeline) => pipeline.key === key)!;
-    const exporters = spec.exporters.map((exporter) => this.exporters.get(exporter)!.component);
+    const named = spec.exporters.flatMap((exporter) => this.exporters.get(exporter) ?? []);
+    const running = named.filter(runs);
+    if (running.length === 0) throw new OutbandError('start_failed', `pipeline ${key} has no exporter that runs`);
+    const exporters = running.map(({ component }) => component);
     let next: NextConsumers =
       spec.signal === 'logs' ? { logs: fanOutLogs(exporters) } : { metrics: fanOutMetrics(exporters) };
     const processors: Node[] = [];
@@ -110,8 +120,8 @@ export class Graph {
       processors.push({ name, component, host });
       next = ends.incoming(component);
     }
-    const entry = this.pipelines.get(key)?.entry ?? new PipelineEntry(next);
-    this.pipelines.set(key, { entry, processors: processors.toReversed() });
+    const entry = this.pipelines.get(key)?.entry ?? new PipelineEntry();
+    this.pipelines.set(key, { entry, isDown: false, processors: processors.toReversed() });
     return { processors, open: () => entry.point(next) };
   }
 
@@ -123,7 +133,9 @@ export class Graph {
     const entries = (signal: Signal) =>
       config.pipelines
         .filter((pipeline) => pipeline.signal === signal && pipeline.receivers.includes(key))
-        .map((pipeline) => this.pipelines.get(pipeline.key)!.entry);
+        .flatMap((pipeline) => this.pipelines.get(pipeline.key) ?? [])
+        .filter(({ isDown }) => !isDown)
+        .map(({ entry }) => entry);
     const [logs, metrics] = [entries('logs'), entries('metrics')];
     const next: NextConsumers = {
       ...(logs.length > 0 && { logs: fanOutLogs(logs) }),

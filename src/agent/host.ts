@@ -108,6 +108,9 @@ export class HostMaker {
   async #notAlive(): Promise<string | undefined> {
     using limit = deadline(this.#surroundings.clock, ALIVE_TIMEOUT_MS, 'the answer of an extension');
     for (const [id, extension] of this.#extensions) {
+      // One that did not start is told on the status; the process lives without it.
+      const status = this.#statuses.get(`extension ${id} `)?.status;
+      if (status !== 'ok' && status !== 'recoverable') continue;
       const isLate = aborted(limit.signal).then(() => false);
       const answered = extension.alive?.().then(
         () => true,

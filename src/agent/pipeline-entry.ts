@@ -6,15 +6,11 @@ import type { LogBatch } from '../telemetry/log-batch.ts';
 
 /**
  * Where receivers hand data to a pipeline. It stays the same while what is behind it is replaced: who comes meanwhile waits, and is
- * served by what comes after.
+ * served by what comes after. It begins so: what is behind it has to start first.
  */
 export class PipelineEntry implements LogsConsumer, MetricsConsumer {
   #next: NextConsumers | undefined;
   #waiting: (() => void)[] = [];
-
-  constructor(next: NextConsumers) {
-    this.#next = next;
-  }
 
   /** From now on everybody waits. */
   hold(): void {

@@ -52,13 +52,18 @@ export function planReload(
   );
   const replacedExporters = new Set([...exporters.stop, ...exporters.start]);
   const pipelineOf = ({ pipelines }: AgentConfig, key: string) => pipelines.find((one) => one.key === key);
+  /** Also where another pipeline has a processor that is amiss: which settings run where is known of none of them. */
+  const isAmiss = (key: string, { processors }: PipelineConfig) =>
+    [...amiss].some(
+      (name) => name === `pipeline ${key}` || processors.some((one) => name.startsWith(`processor ${one} of `)),
+    );
   const pipelines = difference(
     before.pipelines.map(({ key }) => key),
     after.pipelines.map(({ key }) => key),
     (key) => {
       const [old, fresh] = [pipelineOf(before, key)!, pipelineOf(after, key)!];
       return (
-        [...amiss].some((name) => name === `pipeline ${key}` || name.endsWith(` of ${key}`)) ||
+        isAmiss(key, fresh) ||
         !isDeepStrictEqual([old.processors, old.exporters], [fresh.processors, fresh.exporters]) ||
         fresh.processors.some((processor) => changed('processors', processor)) ||
         fresh.exporters.some((exporter) => replacedExporters.has(exporter))
@@ -68,7 +73,11 @@ export function planReload(
   const receivers = difference(
     used(before.pipelines, 'receivers'),
     used(after.pipelines, 'receivers'),
-    (key) => changed('receivers', key) || !isDeepStrictEqual(pipelinesOf(before, key), pipelinesOf(after, key)),
+    (key) =>
+      changed('receivers', key) ||
+      !isDeepStrictEqual(pipelinesOf(before, key), pipelinesOf(after, key)) ||
+      // It does without a pipeline that could not start.
+      pipelinesOf(after, key).some((pipeline) => amiss.has(`pipeline ${pipeline}`)),
   );
   const of = (part: 'stop' | 'start'): Parts => ({
     ...{

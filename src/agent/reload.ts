@@ -1,5 +1,5 @@
-import type { AgentConfig } from '../config/agent-config.ts';
-import { extensionOrder, type Graph } from './graph.ts';
+import type { AgentConfig, PipelineConfig } from '../config/agent-config.ts';
+import { extensionOrder, type Graph, type Node } from './graph.ts';
 import type { HostMaker } from './host.ts';
 import type { Lives, Trouble } from './lives.ts';
 import { type Parts, planReload, type ReloadPlan } from './reload-plan.ts';
@@ -30,15 +30,17 @@ type Attempt = (config: AgentConfig) => ReturnType<Lives['tryStart']>;
 /**
  * Goes over from one configuration to another: stops what is to go, from the source on, and starts what is new, towards the source.
  * What does not start gets its old settings back.
- * @returns what came of it, and the configuration in force
+ * @returns what came of it, the configuration in force, and what does not run as that says
  */
-export async function reload(options: ReloadOptions): Promise<{ reloaded: Reloaded; inForce: AgentConfig }> {
-  const { before, after, amiss, graph, hosts, lives } = options;
-  const plan = planReload(before, after, amiss);
+export async function reload(
+  options: ReloadOptions,
+): Promise<{ reloaded: Reloaded; inForce: AgentConfig; amiss: ReadonlySet<string> }> {
+  const { before, after, graph, hosts, lives } = options;
+  const plan = planReload(before, after, options.amiss);
   const { stop, start } = plan;
   const predecessors = await takeDown(plan, options);
 
-  const [replaced, kept, down]: [string[], Trouble[], Trouble[]] = [[], [], []];
+  const [replaced, missing, kept, down]: [string[], string[], Trouble[], Trouble[]] = [[], [], [], []];
   /** @returns whether it runs, one way or the other */
   const bring = async (name: string, wasThere: boolean, attempt: Attempt): Promise<boolean> => {
     replaced.push(name);
@@ -64,7 +66,12 @@ export async function reload(options: ReloadOptions): Promise<{ reloaded: Reload
   }
   for (const key of start.pipelines) {
     const attempt: Attempt = (config) => startPipeline(config, key, options);
-    await bring(`pipeline ${key}`, stop.pipelines.includes(key), attempt);
+    const wasThere = stop.pipelines.includes(key);
+    const runs = await bring(`pipeline ${key}`, wasThere, attempt);
+    const pipeline = graph.pipelines.get(key);
+    // Who is fed by one that was there waits, so that nothing is lost; nobody waits for one that never ran.
+    if (pipeline && !runs && !wasThere) pipeline.isDown = true;
+    if (pipeline?.isDown) missing.push(`pipeline ${key}`);
   }
   hosts.rearrange(after.pipelines);
   for (const key of start.receivers) {
@@ -73,28 +80,33 @@ export async function reload(options: ReloadOptions): Promise<{ reloaded: Reload
     await bring(name, stop.receivers.includes(key), attempt);
   }
   const reloaded = { replaced, removed: removedBy(plan), kept, down };
-  return { reloaded, inForce: configInForce(before, after, kept) };
+  const notAsSaid = new Set([...missing, ...[...kept, ...down].map(({ name }) => name)]);
+  return { reloaded, inForce: configInForce(before, after, kept), amiss: notAsSaid };
 }
 
 /** Who hands data on waits at its pipeline from now on. @returns the exporters of before, for those that come after them */
 async function takeDown({ stop, start }: ReloadPlan, { before, graph, lives }: ReloadOptions) {
   const { shutdown_timeout: timeoutMs } = before.service;
-  const drop = async (nodes: Graph[keyof Pick<Graph, 'receivers' | 'exporters' | 'extensions'>], key: string) => {
-    const node = nodes.get(key);
-    if (node) await lives.stopForGood(node, timeoutMs);
-    nodes.delete(key);
+  const drop = async (node: Node | undefined) => {
+    if (node && lives.hasStarted(node)) await lives.stopForGood(node, timeoutMs);
+    else node?.host.gone();
   };
-  for (const key of stop.receivers) await drop(graph.receivers, key);
+  for (const key of stop.receivers) {
+    await drop(graph.receivers.get(key));
+    graph.receivers.delete(key);
+  }
   for (const key of stop.pipelines) graph.pipelines.get(key)?.entry.hold();
-  for (const key of stop.pipelines)
-    for (const node of graph.pipelines.get(key)?.processors ?? []) await lives.stopForGood(node, timeoutMs);
+  for (const key of stop.pipelines) for (const node of graph.pipelines.get(key)?.processors ?? []) await drop(node);
   const predecessors = new Map(stop.exporters.map((key) => [key, graph.exporters.get(key)?.component]));
   for (const key of start.exporters) predecessors.get(key)?.keepForHeir();
-  for (const key of stop.exporters) await drop(graph.exporters, key);
+  for (const key of stop.exporters) {
+    await drop(graph.exporters.get(key));
+    graph.exporters.delete(key);
+  }
   for (const key of extensionOrder(before)
     .toReversed()
     .filter((one) => stop.extensions.includes(one))) {
-    await drop(graph.extensions, key);
+    await drop(graph.extensions.get(key));
     graph.removeExtension(key);
   }
   for (const key of stop.pipelines) if (!start.pipelines.includes(key)) graph.pipelines.delete(key);
@@ -105,7 +117,7 @@ async function takeDown({ stop, start }: ReloadPlan, { before, graph, lives }: R
 async function startPipeline(config: AgentConfig, key: string, { before, graph, lives }: ReloadOptions) {
   let made: ReturnType<Graph['addPipeline']>;
   try {
-    made = graph.addPipeline(config, key);
+    made = graph.addPipeline(config, key, (exporter) => lives.hasStarted(exporter));
   } catch (cause) {
     const error = cause instanceof Error ? cause : new Error(String(cause));
     return { name: `pipeline ${key}`, error, node: undefined };
@@ -113,8 +125,10 @@ async function startPipeline(config: AgentConfig, key: string, { before, graph, 
   for (const node of made.processors) {
     const failure = await lives.tryStart(node.name, () => node);
     if (!failure) continue;
-    for (const other of made.processors.filter((one) => lives.hasStarted(one)))
-      await lives.stopForGood(other, before.service.shutdown_timeout);
+    for (const other of made.processors.filter((one) => one !== failure.node)) {
+      if (lives.hasStarted(other)) await lives.stopForGood(other, before.service.shutdown_timeout);
+      else other.host.gone();
+    }
     return failure;
   }
   made.open();
@@ -125,11 +139,22 @@ async function startPipeline(config: AgentConfig, key: string, { before, graph, 
 function withSettingsOf(before: AgentConfig, after: AgentConfig): AgentConfig {
   return {
     ...after,
+    pipelines: after.pipelines.map((pipeline) => withOldProcessors(pipeline, before)),
     extensions: new Map([...after.extensions, ...before.extensions]),
     exporters: new Map([...after.exporters, ...before.exporters]),
     processors: new Map([...after.processors, ...before.processors]),
     receivers: new Map([...after.receivers, ...before.receivers]),
   };
+}
+
+function withOldProcessors(pipeline: PipelineConfig, { pipelines }: AgentConfig): PipelineConfig {
+  const old = pipelines.find(({ key }) => key === pipeline.key);
+  return { ...pipeline, processors: old?.processors ?? pipeline.processors };
+}
+
+/** Whether a name is that of a pipeline, or of one of its processors. */
+function isOf(name: string, pipeline: string): boolean {
+  return name === `pipeline ${pipeline}` || name.endsWith(` of ${pipeline}`);
 }
 
 function removedBy({ stop, start }: ReloadPlan): string[] {
@@ -142,8 +167,11 @@ function removedBy({ stop, start }: ReloadPlan): string[] {
 function configInForce(before: AgentConfig, after: AgentConfig, kept: readonly Trouble[]): AgentConfig {
   const isOld = (kind: string) => (key: string) =>
     kept.some(({ name }) => name === `${kind} ${key}` || name.startsWith(`${kind} ${key} of `));
+  const pipelines = after.pipelines.map((pipeline) =>
+    kept.some(({ name }) => isOf(name, pipeline.key)) ? withOldProcessors(pipeline, before) : pipeline,
+  );
   return {
-    ...after,
+    ...{ ...after, pipelines },
     extensions: mixed(after.extensions, before.extensions, isOld('extension')),
     exporters: mixed(after.exporters, before.exporters, isOld('exporter')),
     processors: mixed(after.processors, before.processors, isOld('processor')),

@@ -22,6 +22,8 @@ function actors() {
     async start() {
       log.push(`start ${name} ${how}`);
       if (how === 'fails') throw new Error('no luck');
+      if (how === 'fails the second time' && log.filter((line) => line.endsWith(how)).length > 1)
+        throw new Error('no luck');
       if (how === 'hangs') await new Promise(() => {});
       if (how === 'waits') await new Promise<void>((resolve) => (resumeStart = resolve));
     },
@@ -53,9 +55,9 @@ function actors() {
   });
   const extension = defineExtension({
     ...{ type: 'actor', summary: '', stability: 'beta', schema },
-    create({ config: { how }, host }) {
+    create({ config: { how } }) {
       make(how);
-      return { ...life('extension', how), start: () => life('extension', how).start(host) };
+      return { ...life('extension', how), alive: () => (how === 'fails' ? new Promise(() => {}) : Promise.resolve()) };
     },
   });
   return {
@@ -126,6 +128,85 @@ test('what is new and cannot start is down, and is tried again with the next con
   assert.deepEqual([second.replaced, second.down.length], [['receiver actor/new'], 1], 'the same again: tried again');
   const third = await agent.goOver(yaml({}));
   assert.deepEqual([third.removed, third.down], [['receiver actor/new', 'pipeline logs/two'], []]);
+});
+
+test('a processor that is added and cannot start, or an exporter, leaves the pipeline without it', async (t) => {
+  const { log, factories, offer } = actors();
+  const agent = agentOf(yaml({}), { factories });
+  t.after(() => agent.stop());
+  await agent.start();
+  const added = yaml({})
+    .replace('processors: { actor:', 'processors: { actor/bad: { how: fails }, actor:')
+    .replace('processors: [actor]', 'processors: [actor, actor/bad]');
+  const first = await agent.goOver(added);
+  assert.deepEqual([first.kept.map(({ name }) => name), first.down], [['processor actor/bad of logs'], []]);
+  await offer('through the old list');
+  const back = await agent.goOver(yaml({}));
+  assert.deepEqual([back.kept, back.down], [[], []]);
+  await offer('still');
+  const bad = `{ endpoint: "http://127.0.0.1:1", tls: { insecure: true, ca_file: /nowhere/ca.pem } }`;
+  const withBad = yaml({})
+    .replace('debug: , otlp_http:', `otlp_http/bad: ${bad}, file: { path: /proc/nowhere/x }, debug: , otlp_http:`)
+    .replace('exporters: [debug]', 'exporters: [debug, file]');
+  const second = await agent.goOver(withBad);
+  assert.deepEqual([second.kept, second.down.map(({ name }) => name)], [[], ['exporter file']]);
+  await offer('to the exporter that runs');
+  assert.ok(log.length > 0);
+});
+
+test('a new pipeline that cannot start lets nothing through, and holds up nobody', async (t) => {
+  const { factories, offer, log } = actors();
+  const agent = agentOf(yaml({}), { factories });
+  t.after(() => agent.stop());
+  await agent.start();
+  const more = 'logs/two: { receivers: [actor], processors: [actor/bad], exporters: [debug] }';
+  const two = (how: string) =>
+    yaml({ more }).replace('processors: { actor:', `processors: { actor/bad: { how: ${how} }, actor:`);
+  const first = await agent.goOver(two('fails'));
+  assert.deepEqual(
+    first.down.map(({ name }) => name),
+    ['processor actor/bad of logs/two'],
+  );
+  await offer('through the other');
+  const second = await agent.goOver(two('well'));
+  assert.deepEqual([second.kept, second.down], [[], []]);
+  assert.ok(second.replaced.includes('receiver actor'), 'it is fed now');
+  assert.equal(log.filter((line) => line === 'start processor well').length, 2);
+});
+
+test('one processor in two pipelines: going back brings both back', async (t) => {
+  const { factories, log } = actors();
+  const more = 'logs/two: { receivers: [actor], processors: [actor], exporters: [debug] }';
+  const agent = agentOf(yaml({ more }), { factories });
+  t.after(() => agent.stop());
+  await agent.start();
+  const { kept } = await agent.goOver(yaml({ more, processor: 'fails the second time' }));
+  assert.deepEqual(
+    kept.map(({ name }) => name),
+    ['processor actor of logs/two'],
+  );
+  log.length = 0;
+  const back = await agent.goOver(yaml({ more }));
+  assert.deepEqual([back.kept, back.down], [[], []]);
+  assert.equal(log.filter((line) => line === 'start processor well').length, 2);
+});
+
+test('a new extension that cannot start does not make the process look dead', async (t) => {
+  const { factories } = actors();
+  const health = 'health_check: { endpoint: "127.0.0.1:0" }';
+  const base = yaml({}).replace('extensions: { actor:', `extensions: { ${health}, actor/new: { how: fails }, actor:`);
+  const agent = agentOf(base.replace('extensions: [actor]', 'extensions: [actor, health_check]'), { factories });
+  t.after(() => agent.stop());
+  await agent.start();
+  const { down } = await agent.goOver(
+    base.replace('extensions: [actor]', 'extensions: [actor, health_check, actor/new]'),
+  );
+  assert.deepEqual(
+    down.map(({ name }) => name),
+    ['extension actor/new'],
+  );
+  const { address } = await agent.line(({ msg }) => msg === 'health check is listening');
+  assert.equal((await fetch(`${address}/livez`)).status, 200);
 });
 
 test('a stop ends a reload whose component does not start', async () => {
