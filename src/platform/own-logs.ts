@@ -53,6 +53,8 @@ const SEVERITY = {
   error: SeverityNumber.ERROR,
 } as const satisfies Record<LogLevel, SeverityNumber>;
 
+/** Names that a line has itself. */
+const FRAME: ReadonlySet<string> = new Set(['ts', 'level', 'msg']);
 /** A longer field is cut, with its length: remote text must not flood the log. */
 const MAX_FIELD_CHARS = 4_096;
 
@@ -116,25 +118,35 @@ function codeOf({ error }: LogFields): string | undefined {
 
 function printable(fields: LogFields): Record<string, string | number | boolean> {
   const out: Record<string, string | number | boolean> = {};
-  for (const [key, value] of Object.entries(fields)) {
+  for (const [name, value] of Object.entries(fields)) {
     if (value === undefined) continue;
+    const key = FRAME.has(name) ? `field.${name}` : name;
     if (value instanceof Error) {
-      out[key] = cut(describeError(value));
+      out[key] = cut(textOf(() => describeError(value)));
       if (value instanceof OutbandError) {
         out['error.code'] = value.code;
         out.hint = cut(value.advice);
       }
     } else if (typeof value === 'number' || typeof value === 'boolean') out[key] = value;
-    else out[key] = cut(typeof value === 'object' && value !== null ? textOf(value) : String(value));
+    else out[key] = cut(textOf(() => (typeof value === 'object' && value !== null ? jsonOf(value) : String(value))));
   }
   return out;
 }
 
-/** A line about an error must come out whatever stands in it: a circle, a bigint, a getter that throws. */
-function textOf(value: object): string {
+/** A line about an error must come out whatever stands in it: a getter that throws, too. */
+function textOf(read: () => string): string {
+  try {
+    return read();
+  } catch {
+    return 'cannot be printed';
+  }
+}
+
+function jsonOf(value: object): string {
   try {
     return JSON.stringify(value) ?? inspect(value);
   } catch {
+    // A circle, a bigint.
     return inspect(value, { depth: 3, breakLength: Number.POSITIVE_INFINITY });
   }
 }
@@ -149,6 +161,5 @@ function formatConsole(ts: string, level: string, message: string, fields: Recor
 }
 
 function formatJson(ts: string, level: string, message: string, fields: Record<string, unknown>): string {
-  const frame = { ts, level, msg: message };
-  return escapeForTerminal(JSON.stringify({ ...frame, ...fields, ...frame }));
+  return escapeForTerminal(JSON.stringify({ ts, level, msg: message, ...fields }));
 }

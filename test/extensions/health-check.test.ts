@@ -205,6 +205,12 @@ test('a hundred and fifty slow clients that come again do not lock a probe out',
   await Promise.all(slow.slice(0, 150).map((socket) => once(socket, 'connect')));
   for (let n = 0; n < 20; n++) assert.equal((await ask('/livez')).status, 200);
   assert.equal((await ask('//livez')).status, 404);
+  const proxied = connect(port, '127.0.0.1', () =>
+    proxied.write(`GET http://127.0.0.1:${port}/livez HTTP/1.0\r\n\r\n`),
+  );
+  const [answer] = (await once(proxied.setEncoding('utf8'), 'data')) as [string];
+  proxied.destroy();
+  assert.match(answer, /^HTTP\/1\.1 200 /, 'the whole URL, as a proxy asks');
 });
 
 test('whoever drips, posts or shouts is answered or cut, and delays nobody', async (t) => {

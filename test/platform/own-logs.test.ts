@@ -47,6 +47,16 @@ test('fields do not take the place of the frame, and what cannot be JSON is told
   assert.deepEqual([line.ts, line.level, line.msg], ['2026-11-25T12:00:00.000Z', 'warn', 'something happened']);
   assert.match(line.circle, /n: 1n, self: \[Circular/);
   assert.equal(line.nothing, 'null');
+  assert.deepEqual([line['field.ts'], line['field.level'], line['field.msg']], ['Z', 'X', 'Y']);
+  const evil = {
+    toJSON: () => {
+      throw new Error('no');
+    },
+    [Symbol.for('nodejs.util.inspect.custom')]: () => {
+      throw new Error('no');
+    },
+  };
+  assert.equal(JSON.parse(logged('json', { evil })).evil, 'cannot be printed');
 });
 
 test('a level below the configured one writes nothing', () => assert.equal(logged('json', {}, 'debug'), ''));

@@ -74,7 +74,9 @@ export class Credentials {
   #sessionsLink: string | undefined;
   #session: { readonly token: string; readonly location: string | undefined } | undefined;
   /** A login that is on its way, and what cuts it off. */
-  #asked: { readonly answer: Promise<LoginAnswer>; readonly cut: AbortController } | undefined;
+  #asked:
+    | { readonly account: string; readonly answer: Promise<LoginAnswer>; readonly cut: AbortController }
+    | undefined;
   #noSessions = false;
   #sessionRetryAt = Number.NEGATIVE_INFINITY;
   /** A new token was refused, too: it is not the token. Until then none is made for a 401; monotonic milliseconds. */
@@ -206,14 +208,14 @@ export class Credentials {
       if (session || !this.#wantsSession) return session?.token;
       this.#checkHold(account);
       const body = JSON.stringify({ UserName: known.username, Password: known.password.reveal() });
-      let answer = await this.#login(body, signal);
+      let answer = await this.#login(body, account, signal);
       const orphan = this.#options.state.current.session;
       if (orphan !== undefined && isFull(answer)) {
         // It may be our own, of a process that was killed, that takes the last place.
         const pair = Buffer.from(`${known.username}:${known.password.reveal()}`).toString('base64');
         await this.#endOrphan(orphan, { headers: { authorization: `Basic ${pair}` }, kind: 'basic', account }, signal);
         this.#checkHold(account);
-        answer = await this.#login(body, signal);
+        answer = await this.#login(body, account, signal);
       }
       return await this.#loggedIn(answer, account, signal);
     } finally {
@@ -225,7 +227,15 @@ export class Credentials {
    * A BMC that was asked makes a session, whether anybody waits for its answer or not: who gives up leaves the login on its way, so that
    * the session is known and can be used, or ended.
    */
-  async #login(body: string, signal: AbortSignal): Promise<LoginAnswer> {
+  async #login(body: string, account: string, signal: AbortSignal): Promise<LoginAnswer> {
+    const gaveUp = aborted(signal).then(() => {
+      throw signal.reason;
+    });
+    // The answer to another account is none to this one.
+    while (this.#asked && this.#asked.account !== account) {
+      await Promise.race([this.#asked.answer.catch(() => {}), gaveUp]);
+      this.#checkHold(account);
+    }
     if (!this.#asked) {
       const cut = new AbortController();
       const answer = this.#options.login(this.#sessionsLink!, body, cut.signal).finally(() => {
@@ -233,6 +243,7 @@ export class Credentials {
       });
       answer.then(
         ({ status, token, location }) => {
+          if (status === 401) this.#reject(account);
           if (status >= 300 || token === undefined) return;
           this.#session ??= { token, location };
           // Also over the end of this process: the next one ends it.
@@ -240,21 +251,15 @@ export class Credentials {
         },
         () => {},
       );
-      this.#asked = { answer, cut };
+      this.#asked = { account, answer, cut };
     }
-    const gaveUp = aborted(signal).then(() => {
-      throw signal.reason;
-    });
     return Promise.race([this.#asked.answer, gaveUp]);
   }
 
   async #loggedIn(answer: LoginAnswer, account: string, signal: AbortSignal): Promise<string | undefined> {
     const { auth, state, clock, endpoint } = this.#options;
     const { status, token, location } = answer;
-    if (status === 401) {
-      this.#reject(account);
-      throw new OutbandError('auth_rejected', `${endpoint}: the login was answered 401`);
-    }
+    if (status === 401) throw new OutbandError('auth_rejected', `${endpoint}: the login was answered 401`);
     if (status < 300 && token !== undefined) {
       const orphan = state.current.session;
       this.#session = { token, location };

@@ -89,7 +89,8 @@ export class HealthCheck implements Component {
     });
     const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
     // Not as a reference to resolve: `//livez` would be a host.
-    const target = URL.canParse(`http://host${url}`) ? new URL(`http://host${url}`) : undefined;
+    const asked = url.startsWith('/') ? `http://host${url}` : url;
+    const target = URL.canParse(asked) ? new URL(asked) : undefined;
     const answer: Answer =
       method !== 'GET' && method !== 'HEAD'
         ? { status: 405, body: 'use GET\n' }
