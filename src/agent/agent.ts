@@ -122,7 +122,7 @@ class RunningAgent implements Agent {
   }
 
   stop(): Promise<readonly string[]> {
-    this.#lives.end();
+    this.#lives.end(this.#config.service.shutdown_timeout);
     this.#stopping ??= this.#reloading.then(() => this.#stop());
     return this.#stopping;
   }

@@ -1,6 +1,6 @@
 import { aborted } from '../component/aborted.ts';
 import type { Clock } from '../component/clock.ts';
-import { deadline } from '../component/deadline.ts';
+import { type Deadline, deadline } from '../component/deadline.ts';
 import { describeError, OutbandError } from '../component/errors.ts';
 import type { OwnLogs } from '../platform/own-logs.ts';
 import { workOf } from './at-work.ts';
@@ -34,6 +34,8 @@ export class Lives {
   /** Names of what did not stop in time when it was replaced, and has not since. */
   readonly #leftBehind = new Set<string>();
   readonly #ending = new AbortController();
+  /** Of the stop, once it has begun: when its time is over. */
+  #limit: Deadline | undefined;
 
   constructor(logs: OwnLogs, clock: Clock) {
     this.#logs = logs;
@@ -45,8 +47,10 @@ export class Lives {
     return this.#ending.signal.aborted;
   }
 
-  /** Cuts short whatever start or replacement is under way. */
-  end(): void {
+  /** From now on nothing starts but what is urgent, and all that stops shares this time; the first call counts. */
+  end(timeoutMs: number): void {
+    if (this.isEnding) return;
+    this.#limit = deadline(this.#clock, timeoutMs, 'the stop');
     this.#ending.abort(new OutbandError('shutting_down', 'the agent stops'));
   }
 
@@ -61,12 +65,18 @@ export class Lives {
     });
   }
 
-  /** Makes a component and starts it, within its time. @returns why it does not run */
-  async tryStart(name: string, make: () => Node): Promise<Failure | undefined> {
+  /**
+   * Makes a component and starts it, within its time.
+   * @param isUrgent it starts while the agent stops, too, in the time for that
+   * @returns why it does not run
+   */
+  async tryStart(name: string, make: () => Node, isUrgent = false): Promise<Failure | undefined> {
     let node: Node | undefined;
     try {
+      if (!isUrgent) this.#ending.signal.throwIfAborted();
       node = make();
-      using limit = deadline(this.#clock, START_MS, `the start of ${name}`, this.#ending.signal);
+      const parent = isUrgent ? this.#limit?.signal : this.#ending.signal;
+      using limit = deadline(this.#clock, START_MS, `the start of ${name}`, parent);
       const late = aborted(limit.signal).then(() => {
         throw limit.signal.reason;
       });
@@ -85,7 +95,7 @@ export class Lives {
 
   /** Stops a component that is replaced or taken away; what does not end by then is left behind. */
   async stopForGood(node: Node, timeoutMs: number): Promise<void> {
-    using limit = deadline(this.#clock, timeoutMs, `the stop of ${node.name}`, this.#ending.signal);
+    using limit = deadline(this.#clock, timeoutMs, `the stop of ${node.name}`, this.#limit?.signal);
     node.host.report({ status: 'stopping' });
     const stopping = this.#stop(node, limit.signal).finally(() => this.#leftBehind.delete(node.name));
     if (!(await this.inTime(stopping, limit.signal))) {
@@ -102,7 +112,7 @@ export class Lives {
    */
   async stopAll(nodes: readonly Node[], isExtension: (node: Node) => boolean, timeoutMs: number): Promise<string[]> {
     const until = this.#clock.monotonic() + timeoutMs + LAST_MOMENT_MS;
-    using limit = deadline(this.#clock, timeoutMs, 'the stop');
+    using limit = this.#limit ?? deadline(this.#clock, timeoutMs, 'the stop');
     const flushMs = Math.max(timeoutMs / 2, timeoutMs - STORE_MS);
     using flush = deadline(this.#clock, flushMs, 'the last delivery', limit.signal);
     const hung: string[] = [];

@@ -60,7 +60,9 @@ export async function reload(
   }
   for (const key of start.exporters) {
     const name = `exporter ${key}`;
-    const attempt: Attempt = (config) => lives.tryStart(name, () => graph.addExporter(config, key));
+    // What was acknowledged and waits for it has nobody else.
+    const isUrgent = predecessors.get(key)?.hasLeft ?? false;
+    const attempt: Attempt = (config) => lives.tryStart(name, () => graph.addExporter(config, key), isUrgent);
     const runs = await bring(name, stop.exporters.includes(key), attempt);
     predecessors.get(key)?.passOn(runs ? graph.exporters.get(key)?.component : undefined);
   }

@@ -105,6 +105,8 @@ export class Reloader {
       }
       const isOther = !isDeepStrictEqual(read.config.service, this.#current.config.service);
       const { replaced, removed, kept, down } = await agent.reload(read.config);
+      // Nobody asks any more what became of it.
+      if (this.#options.signal.aborted) return;
       this.#current = read;
       this.#isInForce = kept.length + down.length === 0;
       this.#failed = new Map();

@@ -57,6 +57,11 @@ export class ExporterPipeline implements Component, LogsConsumer, MetricsConsume
     this.#metrics?.keepForHeir();
   }
 
+  /** Whether something waits for {@link passOn}. */
+  get hasLeft(): boolean {
+    return Boolean(this.#logs?.hasLeft || this.#metrics?.hasLeft);
+  }
+
   /** Called after `shutdown`, once: what is left goes on through another exporter; without one it is lost, and told. */
   passOn(heir: ExporterPipeline | undefined): void {
     const [logs, metrics] = heir ? [heir.#logs, heir.#metrics] : [];

@@ -21,6 +21,11 @@ class Offer {
     this.#done = done;
   }
 
+  /** Whether somebody waits for the result; if not, the values are acknowledged, and losing one is a loss. */
+  get isAwaited(): boolean {
+    return this.#done !== undefined;
+  }
+
   /** @returns whether it was the last one */
   settle(error?: Error): boolean {
     if (error) this.#error = error instanceof PermanentError ? (this.#error ?? error) : error;
@@ -149,7 +154,7 @@ export class MemoryQueue<Batch, Value> implements Queue<Batch, Value> {
   }
 
   async setAside(items: readonly Item<Value>[], { message, reason }: DeadLetterNote): Promise<'dropped' | 'returned'> {
-    if (reason === 'retries_exhausted' && this.#limits.waitForResult) {
+    if (reason === 'retries_exhausted' && items.every(({ offer }) => offer.isAwaited)) {
       this.fail(items, new RetryableError('export_outage', message));
       return 'returned';
     }
@@ -160,7 +165,7 @@ export class MemoryQueue<Batch, Value> implements Queue<Batch, Value> {
   fail(items: readonly Item<Value>[], error: Error): number {
     let lost = 0;
     for (const item of items) {
-      if (!this.#limits.waitForResult) lost += item.count;
+      if (!item.offer.isAwaited) lost += item.count;
       this.#end(item, error);
     }
     return lost;
@@ -186,7 +191,7 @@ export class MemoryQueue<Batch, Value> implements Queue<Batch, Value> {
     for (const value of values) {
       const item = new Item(value, this.#kind.count(value), this.#kind.bytes(value), offer);
       this.#heldBytes += item.bytes;
-      if (!this.#limits.waitForResult) this.#accepted += item.count;
+      if (!offer.isAwaited) this.#accepted += item.count;
       this.#enter(item);
     }
     this.#arrival.show();
@@ -206,8 +211,7 @@ export class MemoryQueue<Batch, Value> implements Queue<Batch, Value> {
   /** An item that was taken is over. */
   #end(item: Item<Value>, error?: Error): void {
     this.#inFlight -= item.count;
-    if (this.#limits.waitForResult && !item.abandoned && !(error instanceof RetryableError))
-      this.#accepted += item.count;
+    if (item.offer.isAwaited && !item.abandoned && !(error instanceof RetryableError)) this.#accepted += item.count;
     this.#release(item, error);
   }
 

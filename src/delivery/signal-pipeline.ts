@@ -137,6 +137,10 @@ export class SignalPipeline<Batch, Value> {
     this.#estate = [];
   }
 
+  get hasLeft(): boolean {
+    return (this.#estate?.length ?? 0) > 0;
+  }
+
   passOn(heir: SignalPipeline<Batch, Value> | undefined): void {
     const left = this.#estate?.splice(0) ?? [];
     if (left.length === 0) return;

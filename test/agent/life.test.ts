@@ -273,6 +273,29 @@ test('what an exporter has acknowledged and cannot deliver yet goes on through t
   assert.equal(accepted, 20);
 });
 
+test('what was acknowledged outlives a queue whose callers wait, and a stop in the middle of a reload', async (t) => {
+  const { factories, offer, log } = actors();
+  const sink = await startOtlpSink();
+  t.after(() => sink.close());
+  const exporter = (more: string) =>
+    `{ endpoint: "${sink.url}", tls: { insecure: true }, ${more}, retry_on_failure: { initial_interval: 20ms, max_interval: 20ms } }`;
+  const text = (more: string, extension = 'well') =>
+    yaml({ exporter: exporter(more), extension }).replace('shutdown_timeout: 300ms', 'shutdown_timeout: 5s');
+  sink.fault = { status: 503 };
+  const agent = agentOf(text('timeout: 20s'), { factories });
+  t.after(() => agent.stop());
+  await agent.start();
+  for (let n = 0; n < 20; n++) await offer(`record ${n}`);
+  await agent.goOver(text('timeout: 20s, sending_queue: { wait_for_result: true }'));
+  await agent.goOver(text('timeout: 21s'));
+  const reload = agent.goOver(text('timeout: 22s', 'hangs'));
+  while (!log.includes('start extension hangs')) await settle();
+  sink.fault = undefined;
+  assert.deepEqual(await agent.stop(), []);
+  await reload;
+  assert.equal(new Set(sink.records.map(({ body }) => body)).size, 20);
+});
+
 test('two signals of different kinds end the process at once', async (t) => {
   const folder = await temporaryDirectory(t);
   await writeFile(
