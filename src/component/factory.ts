@@ -78,7 +78,10 @@ export interface ProbeOptions {
   readonly signal: AbortSignal;
 }
 
-/** `create` is called once per id, for all signals that its pipelines give it. It opens nothing: `start` does. */
+/**
+ * `create` is called once per id, for all signals that its pipelines give it, and once more whenever a configuration is looked at. It opens
+ * nothing and changes nothing outside: `start` does.
+ */
 export interface ReceiverFactory<Config = unknown> extends FactoryBase<Config> {
   readonly kind: 'receiver';
   readonly stability: Partial<Record<Signal, Stability>>;

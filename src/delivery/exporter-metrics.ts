@@ -110,13 +110,23 @@ export const EXPORTER_METRICS: readonly MetricDoc[] = [
   ...[DLQ_SIZE, DLQ_BYTES, DLQ_CAPACITY, DLQ_AGE, DLQ_ENQUEUED, DLQ_REDRIVEN, DLQ_EVICTED],
 ];
 
-/** What left an exporter while this process lives, per signal: it outlives a replacement of the exporter, as its counters do. */
-const left = new WeakMap<object, Map<string, number>>();
+/** Of one exporter and signal while this process lives: it outlives a replacement of the exporter, as its counters do. */
+interface Books {
+  /** What was sent, dropped or set aside by the operator, in all. */
+  left: number;
+  accepted: () => number;
+  recovered: () => number;
+}
+
+/** By the own metrics of the process, then by exporter and signal. */
+const allBooks = new WeakMap<object, Map<string, Books>>();
 
 /** What is read when somebody looks at the numbers. */
 export interface ExporterReadings {
   /** The own metrics that the counters belong to. */
   readonly process: object;
+  /** Whether the queue is in a store. */
+  readonly durable: boolean;
   readonly figures: () => QueueFigures;
   readonly requests: () => number;
   readonly held: () => string | undefined;
@@ -160,14 +170,29 @@ export function exporterMetrics(
   const updown = (doc: MetricDoc, value: () => number) =>
     meter.createObservableUpDownCounter(doc.name, doc).addCallback((result) => result.observe(value(), labels));
 
-  const gone = left.get(read.process) ?? new Map<string, number>();
-  left.set(read.process, gone);
+  const ofProcess = allBooks.get(read.process) ?? new Map<string, Books>();
+  allBooks.set(read.process, ofProcess);
   const key = `${exporter} ${unit}`;
-  // What a former queue of this exporter took and this one does not hold has left: so the books balance over a reload.
-  const before = gone.get(key) ?? 0;
-  const leave = (count: number) => gone.set(key, (gone.get(key) ?? 0) + count);
-  sum(docs.accepted, () => before + read.figures().accepted);
-  sum(docs.recovered, () => read.figures().recovered);
+  const books = ofProcess.get(key) ?? { left: 0, accepted: () => 0, recovered: () => 0 };
+  ofProcess.set(key, books);
+  const [acceptedBefore, recoveredBefore] = [books.accepted(), books.recovered()];
+  let ownLeft = 0;
+  const leave = (count: number) => {
+    ownLeft += count;
+    books.left += count;
+  };
+  // What this process had accepted before a reload and has not left is in this queue again: a store tells it as recovered, a queue
+  // in memory as accepted. Neither is told twice, and neither counter falls.
+  const balance = () => books.left - ownLeft;
+  const { durable, figures } = read;
+  books.accepted = () =>
+    durable
+      ? acceptedBefore + figures().accepted
+      : Math.max(acceptedBefore, balance() + figures().accepted - recoveredBefore);
+  books.recovered = () =>
+    durable ? Math.max(recoveredBefore, balance() + figures().recovered - acceptedBefore) : recoveredBefore;
+  sum(docs.accepted, books.accepted);
+  sum(docs.recovered, books.recovered);
   updown(docs.queued, () => read.figures().queued);
   updown(docs.inFlight, () => read.figures().inFlight);
   level(SIZE, () => read.figures().size, typed);

@@ -66,6 +66,7 @@ export class SignalPipeline<Batch, Value> {
     this.#queue = new MemoryQueue(kind, limits, (points) => this.#metrics.dropped(points, 'coalesced'));
     this.#metrics = exporterMetrics(host.meter, exporter, kind.unit, {
       process: host.ownMetrics,
+      durable: settings.storage !== undefined,
       figures: () => this.#queue.figures,
       requests: () => this.#gate.out,
       held: () => this.#gate.held?.reason,

@@ -42,8 +42,13 @@ function actors() {
     ...{ type: 'actor', summary: '', stability: { logs: 'beta' }, schema },
     create({ config: { how }, next }) {
       make(how);
-      offer = (text) => next.logs!.consumeLogs(batch(text), { signal: AbortSignal.timeout(5_000) });
-      return life('receiver', how);
+      const own = life('receiver', how);
+      // Not when it is made: a reload makes everything once to see whether it can.
+      const start: Component['start'] = (host) => {
+        offer = (text) => next.logs!.consumeLogs(batch(text), { signal: AbortSignal.timeout(5_000) });
+        return own.start(host);
+      };
+      return { ...own, start };
     },
   });
   const processor = defineProcessor({
@@ -294,6 +299,37 @@ test('what was acknowledged outlives a queue whose callers wait, and a stop in t
   assert.deepEqual(await agent.stop(), []);
   await reload;
   assert.equal(new Set(sink.records.map(({ body }) => body)).size, 20);
+});
+
+test('the books balance when a queue goes from memory into a store while the backend is away', async (t) => {
+  const { factories, offer } = actors();
+  const sink = await startOtlpSink();
+  t.after(() => sink.close());
+  sink.fault = { status: 503 };
+  const directory = await temporaryDirectory(t);
+  const text = (queue: string) =>
+    yaml({ exporter: `{ endpoint: "${sink.url}", tls: { insecure: true }, sending_queue: { ${queue} } }` })
+      .replace(
+        'extensions: { actor:',
+        `extensions: { file_storage: { directory: "${directory}/state", ballast_bytes: 0 }, actor:`,
+      )
+      .replace('extensions: [actor]', 'extensions: [actor, file_storage]');
+  const agent = agentOf(text('queue_size: 500'), { factories });
+  t.after(() => agent.stop());
+  await agent.start();
+  for (let n = 0; n < 20; n++) await offer(`record ${n}`);
+  assert.equal((await agent.books('otlp_http')).accepted, 20);
+  await agent.goOver(text('storage: file_storage'));
+  const { accepted, dropped, recovered } = await agent.books('otlp_http');
+  assert.deepEqual(
+    [accepted, dropped, recovered],
+    [20, 20, 0],
+    'told as lost: nobody can put them into a store any more',
+  );
+  for (let n = 0; n < 5; n++) await offer(`later ${n}`);
+  await agent.goOver(text('storage: file_storage, num_consumers: 3'));
+  const later = await agent.books('otlp_http');
+  assert.deepEqual([later.accepted, later.recovered, later.queued + later.inFlight], [25, 0, 5]);
 });
 
 test('two signals of different kinds end the process at once', async (t) => {
