@@ -102,7 +102,8 @@ function dropQueued(
     throw new UsageError(
       '--queued goes with drop --exporter ID --yes, and with nothing else: it drops all that is queued',
     );
-  if (config.exporters.has(exporter))
+  // One that no pipeline names is checked and not made: it sends nothing.
+  if (config.pipelines.some(({ exporters }) => exporters.includes(exporter)))
     throw new UsageError(
       `--queued: exporter "${exporter}" is configured and sends what is queued; it is for one that is not`,
     );

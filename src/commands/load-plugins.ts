@@ -76,7 +76,7 @@ function locate(name: string, file: string): string {
 
 /** In the words of Node, without where in the agent it was noticed, and with where in the plugin. */
 function reasonOf(error: unknown): string {
-  const text = describeError(error).replace(/ imported from \S+(load-plugins\.[jt]s|\/plugins)$/, '');
+  const text = describeError(error).replace(/ imported from \S+(load-plugins\.[jt]s|\/plugins)( Did you mean.*)?$/, '');
   if (text.startsWith('Cannot find package') && !text.includes(' imported from '))
     return `${text}; install it beside the configuration, or beside the agent`;
   if (/outside a module/.test(text)) return `${text}; its package.json needs "type": "module"`;

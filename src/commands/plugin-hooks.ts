@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { registerHooks } from 'node:module';
+import { createRequire, registerHooks } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
@@ -44,8 +44,12 @@ export function registerPluginHooks(): void {
         return next(specifier, context);
       } catch (error) {
         const isBare = !/^[./]|^\w+:/.test(specifier);
-        if (!isBare || (error as { code?: unknown }).code !== 'ERR_MODULE_NOT_FOUND') throw error;
+        const { code } = error as { code?: unknown };
+        if (!isBare || (code !== 'ERR_MODULE_NOT_FOUND' && code !== 'MODULE_NOT_FOUND')) throw error;
         try {
+          // `require` looks from its own module, whatever it is told.
+          if (code === 'MODULE_NOT_FOUND')
+            return { url: pathToFileURL(createRequire(import.meta.url).resolve(specifier)).href, shortCircuit: true };
           return next(specifier, { ...context, parentURL: import.meta.url });
         } catch {
           throw error;

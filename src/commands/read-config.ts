@@ -50,12 +50,15 @@ export async function readConfig(flags: ConfigFlags, files = new Map<string, str
 
 /** Built-in components, and those of the plugins that a configuration names, if one is given. */
 export async function readFactories(flags: ConfigFlags): Promise<Factories> {
-  return flags.config === undefined ? { factories: builtins, modules: new Map() } : await readConfig(flags);
+  const isAsked = flags.config !== undefined || flags.set !== undefined;
+  return isAsked ? await readConfig(flags) : { factories: builtins, modules: new Map() };
 }
 
 type OnRead = (path: string, text: string) => void;
 
 function inputsOf({ config = [], set = [] }: ConfigFlags, onRead: OnRead): ConfigInput[] {
+  const empty = config.find((file) => file === '');
+  if (empty !== undefined) throw new UsageError('--config: the name of the file is empty');
   if (config.length === 0)
     throw new UsageError(
       'no configuration\n  outband --config otel-config.yaml   runs one\n  npm ci && npm start                 is a demo, in a checkout',

@@ -124,5 +124,7 @@ function optionsOf(flags: FlagValues<typeof FLAGS>): Options {
   const watchMs = watch === undefined ? undefined : parseDuration(watch);
   if (watch !== undefined && !(watchMs! > 0)) throw new UsageError(`--watch ${watch}: expected a duration like 2s`);
   if (endpoint !== undefined && !URL.canParse(endpoint)) throw new UsageError(`--endpoint ${endpoint}: expected a URL`);
+  if (endpoint !== undefined && new URL(endpoint).username + new URL(endpoint).password !== '')
+    throw new UsageError('--endpoint: no account belongs into a URL; give a token with --token-file');
   return { endpoint: endpoint?.replace(/\/+$/, ''), tokenFile, failing, json, check, watchMs };
 }

@@ -8,8 +8,15 @@ import type { Path } from './yaml-file.ts';
 
 type Report = (path: Path, part: 'key' | 'value', code: ErrorCode, message: string, subject?: Path) => void;
 
+/** What `service` says of the graph; undefined: what stands there has another form, which is told already. */
+export interface WrittenGraph {
+  readonly extensions: readonly string[] | undefined;
+  readonly pipelines: Readonly<Record<string, Partial<ServiceConfig['pipelines'][string]>>> | undefined;
+}
+
 interface CheckOptions {
-  readonly service: Pick<ServiceConfig, 'extensions' | 'pipelines'>;
+  readonly service: WrittenGraph;
+  /** Ids of a section, by kind; none where the section has another form. */
   readonly named: ReadonlyMap<ComponentKind, ReadonlySet<string>>;
   readonly components: ReadonlyMap<ComponentKind, ReadonlyMap<string, ConfiguredComponent>>;
   readonly report: Report;
@@ -25,14 +32,14 @@ export function checkReferences({ service, named, components, report }: CheckOpt
   };
 
   for (const kind of ['receiver', 'exporter'] as const) {
-    if (named.get(kind)!.size === 0)
+    if (named.get(kind)?.size === 0)
       report([`${kind}s`], 'key', 'config_value', `no ${kind} configuration specified in config`, []);
   }
 
-  const extensions = service.extensions.map(normal);
+  const extensions = (service.extensions ?? []).map(normal);
   for (const [index, key] of extensions.entries()) {
-    const known = named.get('extension')!;
-    if (!known.has(key)) {
+    const known = named.get('extension');
+    if (known && !known.has(key)) {
       const message = `references extension "${key}" which is not configured${hint(key, known)}`;
       report(['service', 'extensions', index], 'value', 'config_reference', message, ['service', 'extensions']);
     } else if (extensions.indexOf(key) !== index) {
@@ -44,21 +51,23 @@ export function checkReferences({ service, named, components, report }: CheckOpt
     for (const component of components.get(kind)!.values()) {
       for (const { path, id } of referencesOf(component)) {
         if (typeof id !== 'string' || id === '' || extensions.includes(normal(id))) continue;
-        const known = named.get('extension')!.has(normal(id));
+        const extensionsNamed = named.get('extension');
+        if (!extensionsNamed || !service.extensions) continue;
+        const known = extensionsNamed.has(normal(id));
         const message = known
           ? `references extension "${id}" which is not listed in service::extensions`
-          : `references extension "${id}" which is not configured${hint(id, named.get('extension')!) || ` (add \`${id}: {}\` to extensions and "${id}" to service::extensions)`}`;
+          : `references extension "${id}" which is not configured${hint(id, extensionsNamed) || ` (add \`${id}: {}\` to extensions and "${id}" to service::extensions)`}`;
         const place = [`${kind}s`, component.writtenKey, ...path];
         report(place, 'value', 'config_reference', message, [`${kind}s`, component.key, ...path]);
       }
     }
   }
 
-  if (Object.keys(service.pipelines).length === 0)
+  if (service.pipelines && Object.keys(service.pipelines).length === 0)
     report(['service'], 'key', 'config_value', 'must have at least one pipeline');
   const pipelines: PipelineConfig[] = [];
   const seen = new Set<string>();
-  for (const [written, lists] of Object.entries(service.pipelines)) {
+  for (const [written, lists] of Object.entries(service.pipelines ?? {})) {
     const at = ['service', 'pipelines', written];
     const id = parseComponentId(written);
     const signal = typeof id === 'string' ? undefined : toSignal(id.type);
@@ -74,24 +83,25 @@ export function checkReferences({ service, named, components, report }: CheckOpt
       report(at, 'key', 'config_value', message, ['service', 'pipelines']);
     }
     for (const kind of PIPELINE_KINDS) {
-      const list = lists[`${kind}s`].map(normal);
-      if (kind !== 'processor' && list.length === 0)
+      const said = lists[`${kind}s`];
+      const list = (said ?? []).map(normal);
+      if (kind !== 'processor' && said?.length === 0)
         report(at, 'key', 'config_value', `must have at least one ${kind}`);
       for (const [index, key] of list.entries()) {
         const place = [...at, `${kind}s`, index];
         if (list.indexOf(key) !== index)
           report(place, 'value', 'config_reference', `references ${kind} "${key}" multiple times`, at);
-        else if (!named.get(kind)!.has(key)) {
+        else if (named.get(kind)?.has(key) === false) {
           const message = `references ${kind} "${key}" which is not configured${hint(key, named.get(kind)!)}`;
           report(place, 'value', 'config_reference', message, at);
-        } else if (signal && !supports(components.get(kind)!.get(key), signal)) {
+        } else if (signal && !supports(components.get(kind)?.get(key), signal)) {
           const message = `failed to create "${key}" ${kind} for data type "${signal}": telemetry type is not supported`;
           report(place, 'value', 'config_reference', message, at);
         }
       }
     }
     if (signal) {
-      const [receivers, processors, exporters] = PIPELINE_KINDS.map((kind) => lists[`${kind}s`].map(normal));
+      const [receivers, processors, exporters] = PIPELINE_KINDS.map((kind) => (lists[`${kind}s`] ?? []).map(normal));
       pipelines.push({ key, signal, receivers: receivers!, processors: processors!, exporters: exporters! });
     }
   }

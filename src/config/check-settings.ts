@@ -106,7 +106,7 @@ function explain(
   if (reference && reference.text === undefined)
     return [{ path, part: 'value', code: 'config_source', message: `${reference.reference} is not set` }];
   const missing = valueAt(input, path) === undefined;
-  const message = `${issue.message}${reference ? ` (from ${reference.reference})` : ''}`;
+  const { message } = issue;
   // As the Collector puts it: a rule that begins with the name of a setting is a rule of its section.
   const isOfSection = message.startsWith(`\`${String(path.at(-1))}\` `);
   const subject = isOfSection ? { subject: path.slice(0, -1) } : {};
@@ -169,6 +169,12 @@ function replaceAt(root: unknown, path: Path, value: unknown): unknown {
   if (Array.isArray(root)) return root.map((item, index) => (index === step ? replaceAt(item, rest, value) : item));
   const object = root as Record<string, unknown>;
   return { ...object, [step]: replaceAt(object[String(step)], rest, value) };
+}
+
+/** Whether the last step of a path is a name of the schema, or a place in a list, and no name of one's own. */
+export function isKnown(schema: z.ZodType, path: Path): boolean {
+  const around = nodesAt(schema, path.slice(0, -1)).at(-1)?._zod.def;
+  return around?.type === 'array' || (around?.type === 'object' && Object.hasOwn(around.shape, String(path.at(-1))));
 }
 
 /** The keys that a strict object at this path would accept. */

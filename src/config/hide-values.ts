@@ -5,63 +5,76 @@ import type { Path } from './yaml-file.ts';
 /** By {@link pathKey} of where they stand. */
 type References = ReadonlyMap<string, Reference>;
 
-/** A path ends where a reference brought what is further in: those keys are its value. */
-export function shownPath(path: Path, references: References): string {
-  const depth = path.findIndex((_, index) => references.has(pathKey(path.slice(0, index + 1))));
-  return (depth < 0 ? path : path.slice(0, depth + 1)).join('::');
-}
-
 /** Shorter texts are no secrets, and stand in any sentence. */
 const SECRET_CHARS = 4;
 
-/** A message never repeats a value that came by reference, here or elsewhere in the configuration: it may be a secret. */
+/**
+ * A message never repeats a value that came by reference: it may be a secret. It is looked for where rules print one: the value that they are
+ * about, and those of other settings of the same component.
+ */
 export function withoutValues(message: string, path: Path, references: References, root: unknown): string {
-  const depths = path.map((_, index) => path.slice(0, path.length - index));
-  const own = depths.find((one) => references.get(pathKey(one))?.text !== undefined);
-  const { reference } = (own && references.get(pathKey(own))) ?? {};
+  const around = path.map((_, index) => path.slice(0, path.length - index));
+  const own = around.find((one) => references.get(pathKey(one))?.text !== undefined);
+  const { reference, text: ownText = '' } = (own && references.get(pathKey(own))) ?? {};
   let shown = message;
-  /** Where rules print a value: in quotes, in brackets, behind a word. */
-  const hide = (text: string, by: string) => {
-    for (const form of [JSON.stringify(text), `"${text}"`]) shown = swapped(shown, form, by);
-    for (const [before, after] of [
-      ['(', ')'],
-      ['`', ''],
-      ['got ', ''],
-      ['keys: ', ''],
-      ['value ', ''],
-    ])
-      shown = swapped(shown, before + text + after, before + by + after);
-  };
   if (own && reference !== undefined) {
     shown = shown.replace(/ \(did you mean ".*"\?\)/s, '').replace(/\bgot (?!').*/s, () => `got ${reference}`);
-    for (const text of textsIn(valueAt(root, own), references.get(pathKey(own))!.text!)) hide(text, reference);
+    const value = valueAt(root, own);
+    for (const text of textsIn(value, ownText)) shown = hidden(shown, text, reference);
+    // The names that it brought are told by nothing but this.
+    for (const key of keysIn(value)) shown = swapped(shown, `keys: ${key} `, `keys: ${reference} `);
   }
-  // A rule may name another setting, and what it says.
   for (const [key, { reference: other, text }] of references) {
     const at = JSON.parse(key) as Path;
+    const isNear = path.slice(0, 2).every((step, depth) => at[depth] === step);
+    if (text === undefined || !isNear) continue;
     const isInside = path.every((step, depth) => at[depth] === step);
-    const texts = text === undefined ? [] : textsIn(valueAt(root, at), text);
-    for (const one of texts.filter(({ length }) => isInside || length >= SECRET_CHARS)) hide(one, other);
+    for (const one of textsIn(valueAt(root, at), text))
+      if (isInside || one.length >= SECRET_CHARS) shown = hidden(shown, one, other);
   }
   return reference === undefined || shown.includes(reference) ? shown : `${shown} (from ${reference})`;
 }
 
-/** Not as a pattern, neither of them. */
-function swapped(text: string, from: string, to: string): string {
-  return text.split(from).join(to);
+/** Forms in which rules print a value: in quotes, in brackets, behind a word, as something to add. */
+const FORMS = [
+  ...[
+    ['(', ')'],
+    ['got ', ''],
+    ['value ', ''],
+    ['endpoint is ', ''],
+    ['`', ': {}`'],
+  ],
+] as const;
+
+function hidden(message: string, text: string, by: string): string {
+  let shown = message;
+  for (const form of [JSON.stringify(text), `"${text}"`]) shown = swapped(shown, form, by);
+  for (const [before, after] of FORMS) shown = swapped(shown, before + text + after, before + by + after);
+  return shown;
 }
 
-/** A text, what YAML makes of it, and every key and value in that; the longest first. */
+/** Whole words only, and not as a pattern. */
+function swapped(text: string, from: string, to: string): string {
+  const parts = text.split(from);
+  return parts.reduce((before, behind) => before + (/^\w/.test(behind) && /\w$/.test(from) ? from : to) + behind);
+}
+
+/** A text, what YAML makes of it, and every value in that; the longest first. */
 function textsIn(value: unknown, text: string): string[] {
   const found = new Set([text]);
   const walk = (node: unknown): void => {
     if (typeof node !== 'object' || node === null) return void found.add(String(node));
-    if (!Array.isArray(node)) for (const key of Object.keys(node)) found.add(key);
     found.add(JSON.stringify(node));
     Object.values(node).forEach(walk);
   };
   walk(value);
   return [...found].filter((one) => one !== '' && !NOTHING.has(one)).sort((a, b) => b.length - a.length);
+}
+
+function keysIn(value: unknown): string[] {
+  if (typeof value !== 'object' || value === null) return [];
+  const own = Array.isArray(value) ? [] : Object.keys(value);
+  return [...own, ...Object.values(value).flatMap(keysIn)];
 }
 
 /** Words that tell nothing of a value. */

@@ -5,9 +5,9 @@ import type { AnyFactory } from '../component/factory.ts';
 import { type ComponentKind, formatComponentId, parseComponentId } from '../component/id.ts';
 import { Secret } from '../component/secret.ts';
 import type { AgentConfig, ConfiguredComponent, PipelineConfig } from './agent-config.ts';
-import { checkReferences } from './check-references.ts';
-import { checkSettings, isHeader, type References, valueAt } from './check-settings.ts';
-import { shownPath, withoutValues } from './hide-values.ts';
+import { checkReferences, type WrittenGraph } from './check-references.ts';
+import { checkSettings, isHeader, isKnown, type References, valueAt } from './check-settings.ts';
+import { withoutValues } from './hide-values.ts';
 import { mergeValues, ownerOf } from './merge.ts';
 import { formatProblem, type Problem } from './problem.ts';
 import { type Expansion, expandReferences, pathKey, type Reference, type ReferenceSource } from './references.ts';
@@ -64,7 +64,7 @@ export function loadConfigs(
   const problems: Problem[] = [];
   const report = (path: Path, part: 'key' | 'value', code: ErrorCode, message: string, subject: Path = path) =>
     problems.push({
-      ...{ position: position(path, part), path: shownPath(subject, expansion.references), code },
+      ...{ position: position(path, part), path: subject.join('::'), code },
       message: withoutValues(message + unsetBelow(path), path, expansion.references, expansion.value),
     });
   /** A rule of a whole section may be broken by what is not set in it. */
@@ -95,7 +95,8 @@ export function loadConfigs(
     for (const { path, part, code, message, subject = path } of result.problems) {
       // What is missing is told where it should stand.
       const isMissing = code === 'config_value' && part === 'key';
-      report([...at, ...(isMissing ? path.slice(0, -1) : path)], part, code, message, [...as, ...subject]);
+      const shown = [...as, ...knownPart(schema, subject, below(expansion.references, at))];
+      report([...at, ...(isMissing ? path.slice(0, -1) : path)], part, code, message, shown);
     }
     return undefined;
   };
@@ -127,6 +128,8 @@ export function loadConfigs(
     const entries = root[section] ?? {};
     if (kindOf(entries) !== 'map') {
       report([section], 'value', 'config_value', `expected type 'map', got '${kindOf(entries)}'`);
+      // What is of another form has no names that could be missed.
+      named.delete(kind);
       continue;
     }
     const ofKind = factories.filter((factory) => factory.kind === kind);
@@ -219,16 +222,21 @@ export function pluginsOf(
   );
 }
 
-/** Of a `service` section with mistakes in it: what of its graph can be read. */
-function graphOf(section: unknown): Pick<ServiceConfig, 'extensions' | 'pipelines'> {
-  const map = (value: unknown) => (kindOf(value) === 'map' ? (value as Record<string, unknown>) : {});
-  const ids = (value: unknown) => (Array.isArray(value) ? value.filter((id) => typeof id === 'string') : []);
-  const { extensions, pipelines } = map(section);
-  const lists = Object.entries(map(pipelines)).map(([key, pipeline]) => {
-    const { receivers, processors, exporters } = map(pipeline);
+/** Of a `service` section with mistakes in it: what of its graph can be read; undefined: what has another form says nothing. */
+function graphOf(section: unknown): WrittenGraph {
+  const map = (value: unknown) => (kindOf(value) === 'map' ? (value as Record<string, unknown>) : undefined);
+  const ids = (value: unknown = []) =>
+    Array.isArray(value) ? value.filter((id) => typeof id === 'string') : undefined;
+  const { extensions, pipelines = {} } = map(section ?? {}) ?? { extensions: null, pipelines: null };
+  const lists = Object.entries(map(pipelines) ?? {}).map(([key, pipeline]) => {
+    const { receivers, processors, exporters } = map(pipeline ?? {}) ?? {
+      receivers: null,
+      processors: null,
+      exporters: null,
+    };
     return [key, { receivers: ids(receivers), processors: ids(processors), exporters: ids(exporters) }];
   });
-  return { extensions: ids(extensions), pipelines: Object.fromEntries(lists) };
+  return { extensions: ids(extensions), pipelines: map(pipelines) && Object.fromEntries(lists) };
 }
 
 type Components = ReadonlyMap<ComponentKind, ReadonlyMap<string, ConfiguredComponent>>;
@@ -281,6 +289,15 @@ function limitersBehindOthers(pipelines: readonly PipelineConfig[]): { path: Pat
         : [],
     ),
   );
+}
+
+/** A path ends where a reference brought names that are not the schema's: they are its value. */
+function knownPart(schema: z.ZodType, path: Path, references: References): Path {
+  const depths = path.map((_, index) => index);
+  const from = depths.find((depth) => references.has(pathKey(path.slice(0, depth))));
+  const foreign =
+    from === undefined ? -1 : depths.findIndex((depth) => depth >= from && !isKnown(schema, path.slice(0, depth + 1)));
+  return foreign < 0 ? path : path.slice(0, foreign);
 }
 
 /** A schema of a plugin may stumble over what it is given. */

@@ -3,7 +3,9 @@ import { Secret } from '../component/secret.ts';
 const MASK = String(new Secret(''));
 /** What is inside is not ours: only its names tell what may be a secret. */
 const FOREIGN = new Set(['options']);
-const SECRET_NAME = /key|token|secret|passw|credential|auth/i;
+const SECRET_NAME = /key|token|secret|pass|pwd|pfx|credential|auth|cookie|dsn|signature/i;
+/** User and password, or a query, in a URL. */
+const SECRET_IN_URL = /(?<=:\/\/)[^/@\s]*(?=@)|(?<=:\/\/[^?\s]*\?)\S+/g;
 /** Values of headers may be keys, whatever form a component gives them. */
 const ALWAYS = new Set(['headers']);
 
@@ -29,6 +31,7 @@ export function redactSecrets(written: unknown, checked: unknown): unknown {
 
 /** With everything masked whose name sounds like a secret. */
 function guarded(value: unknown): unknown {
+  if (typeof value === 'string') return value.replaceAll(SECRET_IN_URL, MASK);
   if (typeof value !== 'object' || value === null) return value;
   if (Array.isArray(value)) return value.map(guarded);
   return Object.fromEntries(

@@ -14,6 +14,8 @@ export interface YamlFile {
 }
 
 const MAX_ALIASES = 50;
+/** Aliases of aliases multiply. */
+const MAX_EXPANDED = 100_000;
 const MAX_BYTES = 1024 * 1024;
 /** Mistakes after which the parser still knows where it is. */
 const INDEPENDENT_ERRORS: ReadonlySet<string> = new Set(['DUPLICATE_KEY', 'TAG_RESOLVE_FAILED', 'BAD_ALIAS']);
@@ -59,7 +61,8 @@ export function parseYamlFile(name: string, text: string): YamlFile {
     problems.push({ position: at(offset), path: '', code: 'config_syntax', message });
   let value: unknown;
   try {
-    if (problems.length === 0) value = document.toJS({ maxAliasCount: MAX_ALIASES + 1 });
+    // What they expand to was counted above.
+    if (problems.length === 0) value = document.toJS({ maxAliasCount: -1 });
   } catch (error) {
     return failed(String((error as Error).message));
   }
@@ -70,6 +73,7 @@ export function parseYamlFile(name: string, text: string): YamlFile {
 function aliasProblems(document: Document): { readonly message: string; readonly offset: number }[] {
   const found: { message: string; offset: number }[] = [];
   let aliases = 0;
+  const sizes = new Map<unknown, number>();
   visit(document, {
     Alias: (_, alias, around) => {
       const offset = alias.range?.[0] ?? 0;
@@ -78,9 +82,26 @@ function aliasProblems(document: Document): { readonly message: string; readonly
       else if (around.includes(target))
         found.push({ message: `alias *${alias.source} stands in what it names`, offset });
       else if (++aliases === MAX_ALIASES + 1) found.push({ message: `more than ${MAX_ALIASES} aliases`, offset });
+      else if (found.length === 0 && sizeOf(target, document, sizes) > MAX_EXPANDED)
+        found.push({ message: `alias *${alias.source} stands for more than ${MAX_EXPANDED} values`, offset });
     },
   });
   return found;
+}
+
+/** Values that a node stands for, its aliases expanded. */
+function sizeOf(node: unknown, document: Document, known: Map<unknown, number>): number {
+  const before = known.get(node);
+  if (before !== undefined) return before;
+  // Who stands in itself is told by itself.
+  known.set(node, 1);
+  const of = (inner: unknown) => sizeOf(inner, document, known);
+  let size = 1;
+  if (isAlias(node)) size = of(node.resolve(document));
+  else if (isMap(node)) for (const { value } of node.items) size += of(value);
+  else if (isSeq(node)) for (const item of node.items) size += of(item);
+  known.set(node, size);
+  return size;
 }
 
 function offsetOf(document: Document, path: Path, part: 'key' | 'value'): number {

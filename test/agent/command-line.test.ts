@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { cli } from '../support/cli.ts';
 import { temporaryDirectory } from '../support/storage.ts';
 
@@ -67,13 +68,24 @@ test('a command that reads a configuration reads all of them, and its overrides'
 });
 
 test('the configuration may stand before the command, and components are told to machines, too', async () => {
-  const { code, stdout } = await cli(['--set', 'a=b', 'components', '--json']);
+  const { code, stdout } = await cli(['--config', good, 'components', '--json']);
   assert.equal(code, 0);
   const { version, receivers } = JSON.parse(stdout);
   assert.deepEqual([version, receivers.length > 2], [1, true]);
 });
 
+const good = fileURLToPath(new URL('../fixtures/config/good.yaml', import.meta.url));
+
 for (const [args, message] of [
+  [
+    ['components', '--set', 'a=b'],
+    'no configuration\n  outband --config otel-config.yaml   runs one\n  npm ci && npm start                 is a demo, in a checkout',
+  ],
+  [['validate', '--config='], '--config: the name of the file is empty'],
+  [
+    ['status', '--endpoint', 'http://u:p@h'],
+    '--endpoint: no account belongs into a URL; give a token with --token-file',
+  ],
   [['validat', '--config', 'x'], 'unknown command "validat" (did you mean "validate"?); see outband --help'],
   [
     ['otel-config.yaml'],

@@ -209,3 +209,15 @@ export default defineReceiver({ type: 'stumbles', summary: 's', stability: { log
   );
   assert.equal((await validate('[5]', false))[0], "c.yaml:1:11  plugins::0: expected type 'string', got 'int'");
 });
+
+test('a plugin that requires gets the packages of the agent, too', async (t) => {
+  const folder = await temporaryDirectory(t);
+  await writeFile(
+    join(folder, 'p.cjs'),
+    `const { defineReceiver } = require('outband');
+const { z } = require('zod');
+module.exports = defineReceiver({ type: 'fine', summary: 's', stability: { logs: 'alpha' }, schema: z.strictObject({}), create: () => ({}) });`,
+  );
+  const { mistakes, modules } = await loadPlugins([{ name: './p.cjs', file: join(folder, 'c.yaml'), index: 0 }]);
+  assert.deepEqual([mistakes, modules.size], [[], 1]);
+});

@@ -183,3 +183,78 @@ test('no line of a mistake commands a terminal or ends before its end', () => {
   for (const line of told.split('\n')) assert.match(line, /^(c\.yaml:\d+:\d+ {2}|\d+ errors? in)/);
   assert.ok(!told.includes('\u001b'));
 });
+
+test('ordinary words that came by reference garble no other message', () => {
+  const env = {
+    LEVEL: 'debug',
+    A: 'queue',
+    V: 'verbose',
+    S: '{ endpoint: "https://x", sending_queue: { batch: { min_size: 10, max_size: 1 } } }',
+  };
+  const level = load(
+    `receivers: { scheduler_health: }
+exporters: { debug: }
+extensions: { scheduler: }
+service: { extensions: [scheduler], telemetry: { logs: { level: "\${env:LEVEL}" } }, pipelines: { logs: { receivers: [scheduler_health], exporters: [debgu] } } }`,
+    env,
+  );
+  assert.ok('problems' in level);
+  assert.match(
+    formatProblems(level.problems),
+    /references exporter "debgu" which is not configured \(did you mean "debug"\?\)/,
+  );
+  assert.match(
+    messages({ exporters: 'debug: { verbosity: basic, sending_queue: { queue_size: 0, storage: "${env:A}" } }' }, env),
+    /debug::sending_queue: `queue_size` must be positive/,
+  );
+  assert.match(
+    messages({ exporters: 'debug: { verbosity: "${env:V}", verbose: 1 }' }, env),
+    /has invalid keys: verbose/,
+  );
+  assert.match(
+    messages({ exporters: 'debug: , otlp_http: "${env:S}"' }, env),
+    /otlp_http::sending_queue::batch: `max_size` must be greater than or equal to `min_size` \(from \$\{env:S\}\)/,
+  );
+});
+
+test('what is missing in a value that came by reference is named, and what it names itself is not', () => {
+  const told = messages({ receivers: 'bmc_logs: { endpoints: "${env:E}" }' }, { E: '[{ name: hunter2, hunter3: 1 }]' });
+  assert.match(told, /bmc_logs::endpoints::0::address: is required \(from \$\{env:E\}\)/);
+  assert.match(told, /bmc_logs::endpoints::0: has invalid keys: \$\{env:E\}/);
+  assert.doesNotMatch(told, /hunter/);
+});
+
+test('a part of another form is one mistake, and misses nothing', () => {
+  const count = (text: string) => {
+    const result = load(text, {});
+    return 'problems' in result ? result.problems.map(({ path, message }) => `${path}: ${message}`) : [];
+  };
+  const base = yaml({});
+  assert.deepEqual(count(base.replace('exporters: [debug]', 'exporters: debug')), [
+    "service::pipelines::logs::exporters: expected type 'slice', got 'string'",
+  ]);
+  assert.deepEqual(count(base.replace(/service: .*/, 'service: x')), ["service: expected type 'map', got 'string'"]);
+  assert.deepEqual(count(base.replace('exporters: { debug:  }', 'exporters: []')), [
+    "exporters: expected type 'map', got 'slice'",
+  ]);
+});
+
+test('aliases count as they are written; what they stand for has a bound of its own', () => {
+  const nine = Array.from({ length: 9 }, (_, n) => `  otlp_http/${n}: { endpoint: "https://x", headers: *h }`).join(
+    '\n',
+  );
+  const good = `
+receivers: { scheduler_health: }
+exporters:
+  debug:
+  otlp_http: { endpoint: "https://x", headers: &h { a: &t x, b: *t, c: *t, d: *t, e: *t, f: *t } }
+${nine}
+extensions: { scheduler: }
+service: { extensions: [scheduler], pipelines: { logs: { receivers: [scheduler_health], exporters: [debug] } } }
+`;
+  assert.ok('config' in load(good, {}));
+  const levels = Array.from({ length: 8 }, (_, n) => `  l${n + 1}: &l${n + 1} [${Array(6).fill(`*l${n}`).join(', ')}]`);
+  const bomb = load(`x:\n  l0: &l0 [a, b, c, d, e, f]\n${levels.join('\n')}\n`, {});
+  assert.ok('problems' in bomb);
+  assert.match(formatProblems(bomb.problems), /^c\.yaml:\d+:\d+ {2}alias \*l6 stands for more than 100000 values$/m);
+});
