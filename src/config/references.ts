@@ -1,5 +1,5 @@
 import { parseValue } from './parse-value.ts';
-import type { Path } from './yaml-file.ts';
+import { MAX_LEVELS, type Path } from './yaml-file.ts';
 
 /** Where references get their values; both may be asked for the same name more than once. */
 export interface ReferenceSource {
@@ -30,9 +30,6 @@ export interface Expansion {
   /** The values that came by reference, by {@link pathKey}. */
   readonly references: ReadonlyMap<string, Reference>;
 }
-
-/** Deeper is a mistake, or an anchor that holds itself. */
-const MAX_LEVELS = 64;
 
 export function pathKey(path: Path): string {
   return JSON.stringify(path);

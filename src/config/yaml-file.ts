@@ -1,4 +1,16 @@
-import { type Document, isAlias, isMap, isPair, isSeq, LineCounter, type Node, parseDocument, visit } from 'yaml';
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isPair,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+  visit,
+  type YAMLParseError,
+  type YAMLWarning,
+} from 'yaml';
 import type { Position, Problem } from './problem.ts';
 
 export type Path = readonly (string | number)[];
@@ -14,6 +26,8 @@ export interface YamlFile {
 }
 
 const MAX_ALIASES = 50;
+/** Deeper is a mistake. */
+export const MAX_LEVELS = 64;
 /** Aliases of aliases multiply. */
 const MAX_EXPANDED = 100_000;
 const MAX_BYTES = 1024 * 1024;
@@ -35,14 +49,8 @@ export function parseYamlFile(name: string, text: string): YamlFile {
   });
   if (Buffer.byteLength(text) > MAX_BYTES) return failed('the file is larger than 1 MiB');
 
-  let document: Document;
-  try {
-    const options = { lineCounter: lines, uniqueKeys: true, prettyErrors: false, schema: 'core' } as const;
-    document = parseDocument(text, { ...options, resolveKnownTags: false, logLevel: 'error' });
-  } catch {
-    // Of ten thousand brackets the parser runs out of stack.
-    return failed('nested deeper than 64 levels');
-  }
+  const options = { lineCounter: lines, uniqueKeys: true, prettyErrors: false, schema: 'core' } as const;
+  const document = parseDocument(text, { ...options, resolveKnownTags: false, logLevel: 'error' });
   const errors = [...document.errors, ...document.warnings];
   // After a token that fits nowhere the parser only stumbles on; what it says of the rest helps nobody.
   const broken = errors.findIndex(({ code }) => !INDEPENDENT_ERRORS.has(code));
@@ -51,10 +59,7 @@ export function parseYamlFile(name: string, text: string): YamlFile {
       position: at(error.pos[0]),
       path: '',
       code: 'config_syntax',
-      message:
-        error.code === 'MULTIPLE_DOCS'
-          ? 'one file is one document; this is a second one'
-          : error.message.split('\n')[0]!,
+      message: inOurWords(error),
     }),
   );
   for (const { message, offset } of aliasProblems(document))
@@ -67,6 +72,13 @@ export function parseYamlFile(name: string, text: string): YamlFile {
     return failed(String((error as Error).message));
   }
   return { name, value, problems, position: (path, part) => at(offsetOf(document, path, part)) };
+}
+
+function inOurWords({ code, message }: YAMLParseError | YAMLWarning): string {
+  if (code === 'MULTIPLE_DOCS') return 'one file is one document; this is a second one';
+  // Of ten thousand brackets the parser runs out of stack.
+  if (/call stack/.test(message)) return `nested deeper than ${MAX_LEVELS} levels`;
+  return message.split('\n')[0]!;
 }
 
 /** Aliases that lead nowhere, into themselves, or are too many; told at their place. */

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+import { builtins } from '../../src/builtins.ts';
+import { type AnyFactory, defineReceiver } from '../../src/component/factory.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { formatProblems } from '../../src/config/problem.ts';
 import { cli } from '../support/cli.ts';
 
 const FIXTURES = fileURLToPath(new URL('../fixtures/config/', import.meta.url));
@@ -236,4 +241,45 @@ test('a file that is not there is said in one line', async () => {
     stderr,
     'nowhere.yaml  cannot retrieve the configuration: unable to read the file file:nowhere.yaml: no such file or directory\n1 error in the configuration\n',
   );
+});
+
+const load = (text: string, factories: readonly AnyFactory[] = builtins) =>
+  loadConfig('c.yaml', text, factories, { env: () => undefined, file: () => '' });
+const problemsOf = (text: string, factories?: readonly AnyFactory[]) => {
+  const result = load(text, factories);
+  return 'problems' in result ? formatProblems(result.problems) : '';
+};
+
+test('spellings of the Collector are taken, each with a warning that gives the new name', () => {
+  const result = load(`
+receivers: { scheduler_health: }
+exporters: { otlphttp/a: { endpoint: "https://x", auth: { authenticator: basicauth } } }
+extensions: { scheduler: , basicauth: { client_auth: { username: u, password: p } }, bearertokenauth: { token: t } }
+service: { extensions: [scheduler, basicauth, bearertokenauth], pipelines: { logs: { receivers: [scheduler_health], exporters: [otlphttp/a] } } }
+`);
+  assert.ok('config' in result, JSON.stringify(result));
+  assert.deepEqual(result.warnings, [
+    'c.yaml:3:14  exporters::otlphttp/a: "otlphttp" is an alias of "otlp_http"',
+    'c.yaml:4:28  extensions::basicauth: "basicauth" is an alias of "basic_auth"',
+    'c.yaml:4:86  extensions::bearertokenauth: "bearertokenauth" is an alias of "bearer_token_auth"',
+  ]);
+});
+
+test('a component in a pipeline of a signal that it does not have', () => {
+  const logsOnly = defineReceiver({
+    ...{ type: 'lines', summary: '', stability: { logs: 'alpha' }, schema: z.strictObject({}) },
+    create: () => ({ start: async () => {}, shutdown: async () => {} }),
+  });
+  const text =
+    'receivers: { lines: }\nexporters: { debug: }\nservice: { pipelines: { metrics: { receivers: [lines], exporters: [debug] } } }';
+  assert.match(
+    problemsOf(text, [...builtins, logsOnly]),
+    /^c\.yaml:3:48 {2}service::pipelines::metrics: failed to create "lines" receiver for data type "metrics": telemetry type is not supported$/m,
+  );
+});
+
+test('what is nested too deep is told, whether the parser still follows or not', () => {
+  const nested = (levels: number) => `receivers: ${'['.repeat(levels)}${']'.repeat(levels)}`;
+  for (const levels of [70, 15_000]) assert.match(problemsOf(nested(levels)), /nested deeper than 64 levels/);
+  assert.match(problemsOf('a: 1\n---\nb: 2\n'), /^c\.yaml:2:1 {2}one file is one document; this is a second one$/m);
 });
