@@ -91,7 +91,7 @@ class RunningAgent implements Agent {
     this.#logs = logs;
     this.#metrics = metrics;
     this.#clock = clock;
-    this.#lives = new Lives(logs, clock);
+    this.#lives = new Lives(logs, clock, () => metrics.collect());
   }
 
   async start(): Promise<void> {

@@ -30,6 +30,7 @@ type Failure = Trouble & { readonly node: Node | undefined };
 export class Lives {
   readonly #logs: OwnLogs;
   readonly #clock: Clock;
+  readonly #observe: () => Promise<unknown>;
   readonly #started = new Set<Node>();
   /** Names of what did not stop in time when it was replaced, and has not since. */
   readonly #leftBehind = new Set<string>();
@@ -37,8 +38,10 @@ export class Lives {
   /** Of the stop, once it has begun: when its time is over. */
   #limit: Deadline | undefined;
 
-  constructor(logs: OwnLogs, clock: Clock) {
+  /** @param observe reads all own metrics: what is observed stays as it was last read, once nobody observes it */
+  constructor(logs: OwnLogs, clock: Clock, observe: () => Promise<unknown>) {
     this.#logs = logs;
+    this.#observe = observe;
     this.#clock = clock;
   }
 
@@ -103,6 +106,7 @@ export class Lives {
       this.#logs.logger().error('a component did not stop in time', { component: node.name });
     }
     this.#started.delete(node);
+    await this.#observe();
     node.host.gone();
   }
 

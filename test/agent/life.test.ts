@@ -10,6 +10,7 @@ import { settle } from '../../src/testing/fake-clock.ts';
 import { batch } from '../../src/testing/records.ts';
 import { startOtlpSink } from '../simulators/otlp-sink/sink.ts';
 import { startAgentProcess } from '../support/agent-process.ts';
+import { freePort } from '../support/free-port.ts';
 import { agentOf } from '../support/run-agent.ts';
 import { temporaryDirectory } from '../support/storage.ts';
 
@@ -330,6 +331,30 @@ test('the books balance when a queue goes from memory into a store while the bac
   await agent.goOver(text('storage: file_storage, num_consumers: 3'));
   const later = await agent.books('otlp_http');
   assert.deepEqual([later.accepted, later.recovered, later.queued + later.inFlight], [25, 0, 5]);
+});
+
+test('the books of an exporter that is taken away balance', async (t) => {
+  const { factories, offer } = actors();
+  const port = await freePort();
+  const text = (exporters: string) =>
+    yaml({ more: '' })
+      .replace('exporters: { debug: ,', `exporters: { debug: , debug/gone: ,`)
+      .replace('exporters: [debug]', `exporters: ${exporters}`);
+  const page = { host: '127.0.0.1', port, without_scope_info: true, without_units: true, without_type_suffix: true };
+  const agent = agentOf(text('[debug, debug/gone]'), { factories, page });
+  t.after(() => agent.stop());
+  await agent.start();
+  const value = async (name: string) => {
+    const shown = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+    return Number(
+      new RegExp(`^otelcol_exporter_${name}_log_records\\{exporter="debug/gone"[^}]*\\} (\\d+)$`, 'm').exec(shown)?.[1],
+    );
+  };
+  await offer('one');
+  assert.equal(await value('accepted'), 1);
+  await offer('two');
+  await agent.goOver(text('[debug]'));
+  assert.deepEqual([await value('accepted'), await value('sent')], [2, 2]);
 });
 
 test('two signals of different kinds end the process at once', async (t) => {

@@ -5,7 +5,7 @@ import type { AnyFactory } from '../../src/component/factory.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { ConfigError } from '../../src/config/problem.ts';
 import { createOwnLogs } from '../../src/platform/own-logs.ts';
-import { createOwnMetrics } from '../../src/platform/own-metrics.ts';
+import { createOwnMetrics, type MetricsPage } from '../../src/platform/own-metrics.ts';
 import { systemClock } from '../../src/platform/system-clock.ts';
 import { type Books, balancedBooks, readingsOf } from '../../src/testing/metrics.ts';
 import { Watchers } from '../simulators/watchers.ts';
@@ -29,6 +29,8 @@ export interface RunOptions {
   readonly clock?: Clock;
   readonly random?: () => number;
   readonly factories?: readonly AnyFactory[];
+  /** Default: no page. */
+  readonly page?: MetricsPage;
 }
 
 /** A whole agent in this process, from the text of its configuration. */
@@ -52,7 +54,7 @@ export function agentOf(yaml: string, options: RunOptions = {}): TestAgent {
     },
   });
   const readings = readingsOf();
-  const metrics = createOwnMetrics({ version: 'test', readers: [readings.reader] });
+  const metrics = createOwnMetrics({ version: 'test', readers: [readings.reader], page: options.page });
   const agent = createAgent({
     config: load(yaml),
     logs,
