@@ -107,7 +107,9 @@ function placeOfCommand(args: readonly string[]): number {
   const place = args.findIndex(
     (arg, index) => !arg.startsWith('-') && !/^--(config|set|format)$/.test(args[index - 1] ?? ''),
   );
-  return place < 0 ? args.length : place;
+  // Behind a flag that nobody knows it is more likely its value.
+  const isValue = args[place - 1]?.startsWith('-') && !Object.hasOwn(COMMANDS, args[place]!);
+  return place < 0 || isValue ? args.length : place;
 }
 
 function hint(name: string): string {

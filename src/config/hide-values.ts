@@ -14,7 +14,7 @@ const SECRET_CHARS = 4;
  */
 export function withoutValues(message: string, path: Path, references: References, root: unknown): string {
   const around = path.map((_, index) => path.slice(0, path.length - index));
-  const own = around.find((one) => references.get(pathKey(one))?.text !== undefined);
+  const own = around.find((one) => isForeign(references.get(pathKey(one))));
   const { reference, text: ownText = '' } = (own && references.get(pathKey(own))) ?? {};
   let shown = message;
   if (own && reference !== undefined) {
@@ -27,12 +27,17 @@ export function withoutValues(message: string, path: Path, references: Reference
   for (const [key, { reference: other, text }] of references) {
     const at = JSON.parse(key) as Path;
     const isNear = path.slice(0, 2).every((step, depth) => at[depth] === step);
-    if (text === undefined || !isNear) continue;
+    if (text === undefined || !isNear || !isForeign(references.get(key))) continue;
     const isInside = path.every((step, depth) => at[depth] === step);
     for (const one of textsIn(valueAt(root, at), text))
       if (isInside || one.length >= SECRET_CHARS) shown = hidden(shown, one, other);
   }
   return reference === undefined || shown.includes(reference) ? shown : `${shown} (from ${reference})`;
+}
+
+/** Whether a value came from elsewhere; a default stands in the file itself. */
+function isForeign(reference: Reference | undefined): boolean {
+  return reference?.text !== undefined && !reference.reference.endsWith(`:-${reference.text}}`);
 }
 
 /** Forms in which rules print a value: in quotes, in brackets, behind a word, as something to add. */

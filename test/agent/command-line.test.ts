@@ -92,6 +92,7 @@ for (const [args, message] of [
     'unknown command "otel-config.yaml" (did you mean --config otel-config.yaml?); see outband --help',
   ],
   [['run', '--confg', 'x'], 'unknown flag --confg (did you mean "--config"?); see outband run --help'],
+  [['--confg', 'x'], 'unknown flag --confg (did you mean "--config"?); see outband run --help'],
   [['--confg=x'], 'unknown flag --confg (did you mean "--config"?); see outband run --help'],
   [
     ['print-config', '--json'],

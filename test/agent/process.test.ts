@@ -112,7 +112,7 @@ export default defineReceiver({
     async start() {
       if (how === 'start') throw new Error('no luck');
       const fail = () => void Promise.resolve().then(() => { throw new Error('out of the blue'); });
-      if (how === 'later') void host.clock.sleep(1).then(fail);
+      if (how === 'later') setImmediate(fail);
       const run = async () => { fail(); return {}; };
       const target = { type: 'boom', name: 'x', connection: 'x', run };
       if (how === 'run') host.scheduler('scheduler').register(target, { interval: 1000, firstRun: 'now' });

@@ -258,3 +258,14 @@ service: { extensions: [scheduler], pipelines: { logs: { receivers: [scheduler_h
   assert.ok('problems' in bomb);
   assert.match(formatProblems(bomb.problems), /^c\.yaml:\d+:\d+ {2}alias \*l6 stands for more than 100000 values$/m);
 });
+
+test('a default stands in the file: it is told, and so is what was meant', () => {
+  const text = yaml({}).replace('exporters: [debug]', 'exporters: "${env:EXPORTERS:-[debgu]}"');
+  const told = (env: Readonly<Record<string, string>>) => {
+    const result = load(text, env);
+    assert.ok('problems' in result);
+    return formatProblems(result.problems);
+  };
+  assert.match(told({}), /references exporter "debgu" which is not configured \(did you mean "debug"\?\)/);
+  assert.doesNotMatch(told({ EXPORTERS: '[hunter2]' }), /hunter2/);
+});

@@ -15,6 +15,10 @@ export function startChild(file: URL, args: readonly string[], env: NodeJS.Proce
     stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,
   });
+  // A test that failed half way leaves none behind.
+  const kill = () => child.kill('SIGKILL');
+  process.once('exit', kill);
+  child.once('exit', () => process.off('exit', kill));
   const ended = once(child, 'exit') as Promise<[number | null]>;
   return {
     process: child,
